@@ -1,0 +1,71 @@
+/* Error measures between what went in and what came out, and the contract of their variants.
+ *
+ * One metric = one file with one const descriptor, listed by one line in registry.c. A metric gives one number for a unit: one document of one layer and kv head.
+ * Definitions: docs/definitions.md. Every metric is lower-is-better. Sums run in double, in a fixed order.
+ */
+#ifndef GYRE_METRICS_METRIC_H
+#define GYRE_METRICS_METRIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+/* What a metric reads of a unit, beyond rows. */
+enum { GYRE_METRIC_LOGITS = 1, GYRE_METRIC_OUTPUT = 2 };
+/* Streams for which it is defined: an arm must code at least one of them. */
+enum { GYRE_METRIC_OF_K = 1, GYRE_METRIC_OF_V = 2 };
+
+/* Attention of the exact rows of one unit: made once per capture, shared by all cells. n = queries * group rows of scores. */
+typedef struct gyre_attention {
+    size_t n, tokens, dim;
+    size_t *first, *last; /* [n]: keys first..last-1 are visible */
+    double *log_p;        /* [n][tokens] log softmax; only visible entries are set */
+    double *p;            /* [n][tokens]; 0 outside */
+    float *p_float;       /* [n][tokens], p rounded */
+    float *output;        /* [n][dim] */
+    size_t *top;          /* [n] first key with the largest score */
+} gyre_attention;
+
+/* The rows of one document and kv head, exact and decoded. */
+typedef struct gyre_unit {
+    size_t tokens, dim, queries, group; /* group: query heads of this kv head */
+    const float *k, *v;         /* tokens x dim */
+    const float *k_hat, *v_hat; /* decoded; NULL where the arm leaves the stream exact */
+    const double *k_mean, *v_mean; /* dim: mean over all evaluation rows of this head */
+    const float *q;             /* [group][queries][dim]; NULL in a capture without queries */
+    const int32_t *pos, *query_pos;
+    double score_scale;
+    uint32_t window;            /* 0: none */
+    const gyre_attention *exact; /* NULL unless a metric asked for LOGITS or OUTPUT */
+    /* of the decoded rows, by gyre_attention_decoded */
+    const double *delta;        /* [n][tokens] change of the score in nats, its p-weighted mean over visible keys removed; NULL when K is exact */
+    const double *p_hat;        /* [n][tokens]; NULL when K is exact */
+    const double *kl;           /* [n] KL(p || p_hat); NULL when K is exact */
+    const float *output_error;  /* [n][dim] o^ - o; NULL unless asked for */
+} gyre_unit;
+
+typedef struct gyre_metric_type {
+    const char *name, *summary, *unit; /* unit: "" for a ratio or share, "nat" */
+    unsigned reads;
+    unsigned streams;
+    double (*measure)(const gyre_unit *u);
+} gyre_metric_type;
+
+extern const gyre_metric_type *const gyre_metric_types[]; /* ends with NULL */
+const gyre_metric_type *gyre_metric_find(const char *name);
+
+/* Exact attention of a unit (u->exact ignored). GYRE_E_INPUT when a query sees no key. Caller frees. */
+gyre_status gyre_attention_new(const gyre_unit *u, gyre_attention **out, gyre_error *err);
+void gyre_attention_free(gyre_attention *a);
+
+/* Buffers for the decoded side; reused for units up to the size they were made for. One per thread. */
+typedef struct gyre_attention_work gyre_attention_work;
+gyre_status gyre_attention_work_new(size_t n, size_t tokens, size_t dim, gyre_attention_work **out, gyre_error *err);
+void gyre_attention_work_free(gyre_attention_work *w);
+
+/* Fills delta, p_hat, kl and, when reads has GYRE_METRIC_OUTPUT, output_error of u from k_hat, v_hat and u->exact. */
+void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w);
+
+#endif

@@ -1,0 +1,12 @@
+/* nmse: sum |x^ - x|^2 / sum |x|^2 over the rows of the unit, of every stream that the arm codes. 0 over 0 is 0 (rows of zeros, kept).
+ *
+ * What most papers report. It says little where rows share a large constant part: see nmse_centred.
+ */
+#include "metrics/energy.h"
+
+static double measure(const gyre_unit *u)
+{
+    return gyre_energy_ratio(u, NULL, NULL);
+}
+
+const gyre_metric_type gyre_metric_nmse = {"nmse", "squared error over squared norm of the rows", "", 0, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};

@@ -1,0 +1,12 @@
+/* nmse_centred: sum |x^ - x|^2 / sum |x - m|^2, m the mean row of the layer, head and stream over all evaluation documents.
+ *
+ * The part of a key that all tokens share does not change attention; this measure takes it out of the energy (methods: K of Qwen2 layer 0).
+ */
+#include "metrics/energy.h"
+
+static double measure(const gyre_unit *u)
+{
+    return gyre_energy_ratio(u, u->k_mean, u->v_mean);
+}
+
+const gyre_metric_type gyre_metric_nmse_centred = {"nmse_centred", "squared error over energy about the mean row", "", 0, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};

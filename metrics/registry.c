@@ -1,0 +1,25 @@
+/* The family of metrics. To add one: write its file, add its extern and its line. */
+#include <string.h>
+
+#include "metrics/metric.h"
+
+extern const gyre_metric_type gyre_metric_nmse, gyre_metric_nmse_centred, gyre_metric_logit_error, gyre_metric_softmax_kl, gyre_metric_flip,
+    gyre_metric_output_error;
+
+const gyre_metric_type *const gyre_metric_types[] = {
+    &gyre_metric_nmse,
+    &gyre_metric_nmse_centred,
+    &gyre_metric_logit_error,
+    &gyre_metric_softmax_kl,
+    &gyre_metric_flip,
+    &gyre_metric_output_error,
+    NULL,
+};
+
+const gyre_metric_type *gyre_metric_find(const char *name)
+{
+    for (const gyre_metric_type *const *m = gyre_metric_types; *m != NULL; m++)
+        if (strcmp((*m)->name, name) == 0)
+            return *m;
+    return NULL;
+}

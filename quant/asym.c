@@ -1,0 +1,96 @@
+/* asym: asymmetric uniform quantization, a scale and a minimum a group (arXiv 2402.02750, KIVI, section 3.1).
+ *
+ *     n = 2^b - 1,  scale = (max - min)/n,  q = clamp(round_half_even((y - min) / scale), 0, n),  y^ = q * scale + min
+ *
+ * True division in float; the minimum and then the scale are rounded to their stored format first and then used (max - min with the rounded minimum; max/n - min/n where
+ * max - min overflows). A constant group has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "quant/grouped.h"
+
+static gyre_status init(size_t dim, const void *options, void **state, gyre_error *err)
+{
+    return gyre_grouped_init(dim, options, 2, state, err);
+}
+
+static void range(const float *x, size_t n, float *lo, float *hi)
+{
+    *lo = *hi = x[0];
+    for (size_t i = 1; i < n; i++) {
+        *lo = x[i] < *lo ? x[i] : *lo;
+        *hi = x[i] > *hi ? x[i] : *hi;
+    }
+}
+
+static void codes_of(const float *x, size_t n, float lo, float scale, float top, uint8_t *codes)
+{
+    for (size_t i = 0; i < n; i++) {
+        float t = (x[i] - lo) / scale;
+        t = t > top ? top : t < 0.0f ? 0.0f : t;
+        codes[i] = (uint8_t)(int)gyre_round_even(t);
+    }
+}
+
+static gyre_status encode(const void *state, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
+{
+    const gyre_grouped *g = state;
+    uint8_t codes[GYRE_GROUPED_MOST];
+    float top = (float)((1 << g->bits) - 1);
+    for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
+        uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
+        for (size_t k = 0; k < g->groups; k++) {
+            const float *y = x + k * g->group;
+            float lo, hi, scale;
+            range(y, g->group, &lo, &hi);
+            bool fits = gyre_scale_round(g->format, lo, &lo);
+            float span = hi - lo;
+            scale = isfinite(span) ? span / top : hi / top - lo / top;
+            if (!fits || !gyre_scale_round(g->format, scale > 0.0f ? scale : 0.0f, &scale))
+                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "asym: row %zu has values to %g, beyond binary16: use scale: f32", r,
+                                      (double)fmaxf(fabsf(hi), fabsf(lo)));
+            if (scale > 0.0f)
+                codes_of(y, g->group, lo, scale, top, codes + k * g->group);
+            else
+                for (size_t i = 0; i < g->group; i++)
+                    codes[k * g->group + i] = 0;
+            at = gyre_scale_put(g->format, scale, at);
+            at = gyre_scale_put(g->format, lo, at);
+        }
+        gyre_pack(codes, g->dim, g->bits, bytes);
+    }
+    return GYRE_OK;
+}
+
+static void decode(const void *state, const uint8_t *bytes, size_t n, float *x, size_t stride)
+{
+    const gyre_grouped *g = state;
+    uint8_t codes[GYRE_GROUPED_MOST];
+    for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
+        const uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
+        gyre_unpack(bytes, g->dim, g->bits, codes);
+        for (size_t k = 0; k < g->groups; k++) {
+            float scale, lo;
+            at = gyre_scale_get(g->format, at, &scale);
+            at = gyre_scale_get(g->format, at, &lo);
+            for (size_t i = k * g->group; i < (k + 1) * g->group; i++)
+                x[i] = (float)codes[i] * scale + lo;
+        }
+    }
+}
+
+const gyre_quantizer_type gyre_quantizer_asym = {
+    .name = "asym",
+    .summary = "asymmetric uniform, scale and minimum",
+    .source = "arXiv 2402.02750 (KIVI), section 3.1",
+    .bits_formula = "ceil(bits * dim / 8) * 8 / dim + 2 * (32 or 16) / group",
+    .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE,
+    .init = init,
+    .row_bytes = gyre_grouped_row_bytes,
+    .encode = encode,
+    .decode = decode,
+    .free = free,
+    .options = gyre_grouped_table,
+    .applicable = gyre_grouped_applicable,
+};

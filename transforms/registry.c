@@ -1,0 +1,32 @@
+/* The family of transforms. To add one: write its file, add its extern and its line. */
+#include <string.h>
+
+#include "transforms/transform.h"
+
+extern const gyre_transform_type gyre_transform_identity, gyre_transform_signs, gyre_transform_fwht, gyre_transform_rfft, gyre_transform_unrope,
+    gyre_transform_centre, gyre_transform_scale;
+
+const gyre_transform_type *const gyre_transform_types[] = {
+    &gyre_transform_identity,
+    &gyre_transform_signs,
+    &gyre_transform_fwht,
+    &gyre_transform_rfft,
+    &gyre_transform_unrope,
+    &gyre_transform_centre,
+    &gyre_transform_scale,
+    NULL,
+};
+
+const gyre_chain_alias gyre_chain_aliases[] = {
+    {"srht", "subsampled randomised Hadamard transform: random signs, then fwht", {"signs", "fwht"}},
+    {"srft", "subsampled randomised Fourier transform: random signs, then rfft", {"signs", "rfft"}},
+    {NULL, NULL, {NULL}},
+};
+
+const gyre_transform_type *gyre_transform_find(const char *name)
+{
+    for (const gyre_transform_type *const *t = gyre_transform_types; *t != NULL; t++)
+        if (strcmp((*t)->name, name) == 0)
+            return *t;
+    return NULL;
+}

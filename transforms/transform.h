@@ -1,0 +1,103 @@
+/* Transforms: y = T x + c on head vectors, and the contract of their variants.
+ *
+ * One variant = one file with static functions and one const descriptor, listed by one line in registry.c. A transform is built for one site (stream,
+ * layer, head) and is immutable afterwards but for `fit`; it may be shared between threads. Work memory belongs to the caller.
+ *
+ * Rows are row-major, n x dim, `stride` floats apart (stride >= dim), positions pos[n] (may be NULL where `needs` has no GYRE_NEEDS_POSITION).
+ * forward and inverse work in place and do not allocate.
+ */
+#ifndef GYRE_TRANSFORMS_TRANSFORM_H
+#define GYRE_TRANSFORMS_TRANSFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/options.h"
+#include "core/site.h"
+#include "core/status.h"
+
+/* Coordinates a row is in. Keys start in POST_ROPE, values in VALUE; whatever breaks the RoPE pairs ends in MIXED. */
+typedef enum gyre_frame { GYRE_FRAME_POST_ROPE = 1, GYRE_FRAME_PRE_ROPE = 2, GYRE_FRAME_VALUE = 4, GYRE_FRAME_MIXED = 8 } gyre_frame;
+enum { GYRE_FRAME_ANY = 15, GYRE_FRAME_SAME = 0 };
+const char *gyre_frame_name(gyre_frame frame);
+
+enum { GYRE_LINEAR = 1, GYRE_ORTHOGONAL = 2, GYRE_SEEDED = 4, GYRE_LEARNABLE = 8 };
+enum { GYRE_NEEDS_POSITION = 1, GYRE_NEEDS_BIAS = 2, GYRE_NEEDS_CALIBRATION = 4 };
+
+/* How a later kernel may fold the transform into the query instead of inverting it on every key. */
+typedef enum gyre_fold { GYRE_FOLD_NO, GYRE_FOLD_CONSTANT, GYRE_FOLD_PER_POSITION } gyre_fold;
+const char *gyre_fold_name(gyre_fold fold);
+
+/* What the planner, the pages, the messages and the tests read. `refine` may change them by the options (centre by bias or by mean). */
+typedef struct gyre_traits {
+    unsigned flags;   /* GYRE_LINEAR: c = 0; GYRE_ORTHOGONAL: of the linear part */
+    unsigned needs;
+    unsigned accepts; /* frames, or-ed */
+    unsigned becomes; /* frame afterwards, or GYRE_FRAME_SAME */
+    bool pooled;      /* fitted on the rows of all heads of a layer together */
+    gyre_fold fold_into_query;
+} gyre_traits;
+
+enum { GYRE_OPTIONS_BYTES = 64, GYRE_WHY = 256 };
+
+/* Option values of any variant, by value. */
+typedef struct gyre_option_values {
+    _Alignas(8) unsigned char bytes[GYRE_OPTIONS_BYTES];
+} gyre_option_values;
+
+typedef struct gyre_transform_type {
+    /* required */
+    const char *name;
+    const char *summary;
+    const char *source; /* paper or code, section */
+    const char *dims;   /* dimensions allowed, in words */
+    gyre_traits traits;
+    gyre_status (*init)(const gyre_site *site, unsigned ordinal, const void *options, void **state, gyre_error *err);
+    void (*forward)(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);
+    void (*inverse)(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);
+    void (*forward_ref)(const void *state, double *x, int32_t pos); /* one row in double precision, from the definition; may allocate nothing */
+    void (*inverse_ref)(const void *state, double *x, int32_t pos);
+    void (*free)(void *state);
+    /* optional, with a default */
+    const gyre_option *options;                                  /* none */
+    void (*refine)(const void *options, gyre_traits *traits);    /* traits as declared */
+    bool (*applicable)(const gyre_site *site, const void *options, char why[GYRE_WHY]); /* always */
+    size_t (*scratch)(const void *state);                        /* 0 bytes */
+    size_t (*stored)(const void *state);                         /* 0: float32 values that must be stored once per head (or per layer when pooled) */
+    /* optional */
+    gyre_status (*fit)(void *state, const float *x, size_t n, size_t stride, gyre_error *err); /* calibration rows, as they reach this element */
+} gyre_transform_type;
+
+/* The family: table order is the order everywhere; ends with NULL. */
+extern const gyre_transform_type *const gyre_transform_types[];
+const gyre_transform_type *gyre_transform_find(const char *name);
+
+/* Names that stand for several elements. Ends with a row whose name is NULL. */
+typedef struct gyre_chain_alias {
+    const char *name, *summary;
+    const char *elements[4]; /* NULL-terminated */
+} gyre_chain_alias;
+extern const gyre_chain_alias gyre_chain_aliases[];
+
+gyre_traits gyre_transform_traits(const gyre_transform_type *type, const void *options);
+
+/* A built transform. `type` and `state` are for this folder and the tests. */
+typedef struct gyre_transform {
+    const gyre_transform_type *type;
+    gyre_traits traits;
+    size_t dim;
+    void *state;
+} gyre_transform;
+
+/* GYRE_E_APPLICABLE with the reason where the variant does not apply to the site. `ordinal` is the element's place in its canonical chain, from 0. */
+gyre_status gyre_transform_new(const gyre_transform_type *type, const gyre_site *site, unsigned ordinal, const void *options, gyre_transform **out,
+                               gyre_error *err);
+void gyre_transform_free(gyre_transform *t);
+
+void gyre_transform_forward(const gyre_transform *t, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);
+void gyre_transform_inverse(const gyre_transform *t, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);
+size_t gyre_transform_scratch(const gyre_transform *t); /* bytes; scratch is aligned to 64 */
+size_t gyre_transform_stored(const gyre_transform *t);
+
+#endif
