@@ -1,13 +1,17 @@
+#define _POSIX_C_SOURCE 200809L
 #include "core/h5.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <hdf5_hl.h>
 
-enum { CHUNK_FROM_BYTES = 4096, CHUNK_TARGET_BYTES = 1 << 18 };
+enum { CHUNK_FROM_BYTES = 4096, CHUNK_TARGET_BYTES = 1 << 18, IMAGE_STEP = 1 << 16 };
 
 void gyre_h5_quiet(void)
 {
@@ -47,21 +51,162 @@ static const char *file_of(hid_t object, char *text, size_t size)
 
 /* ---- files and groups ---- */
 
+/* A file being written lives in memory and goes to disk in gyre_h5_close. HDF5 must not meet a full disk itself: after a failed H5Fclose it keeps a
+ * dangling file and crashes when the process ends. H5Fget_file_image is no way out, since it leaves a wrong checksum in the superblock (1.10.8), so
+ * the core driver's buffer is taken over when the driver gives it up, after the last write. */
+typedef struct image {
+    char *path;
+    unsigned char *bytes;
+} image;
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *data)
+{
+    (void)op, (void)data;
+    return malloc(size);
+}
+
+static void *image_realloc(void *bytes, size_t size, H5FD_file_image_op_t op, void *data)
+{
+    (void)op, (void)data;
+    return realloc(bytes, size);
+}
+
+static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *data)
+{
+    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+        ((image *)data)->bytes = bytes;
+    else
+        free(bytes);
+    return 0;
+}
+
+static void *image_share(void *data)
+{
+    return data;
+}
+
+static herr_t image_unshare(void *data)
+{
+    (void)data;
+    return 0;
+}
+
+/* Does nothing: a callback whose data H5Fget_access_plist returns, which is how gyre_h5_close finds the image of a file. */
+static herr_t image_mark(hid_t object, void *data)
+{
+    (void)object, (void)data;
+    return 0;
+}
+
+static image *image_of(hid_t file)
+{
+    H5F_flush_cb_t mark = NULL;
+    void *data = NULL;
+    hid_t access = H5Fget_access_plist(file);
+    if (access >= 0)
+        (void)H5Pget_object_flush_cb(access, &mark, &data);
+    (void)H5Pclose(access);
+    return mark == image_mark ? data : NULL;
+}
+
+static void image_drop(image *im)
+{
+    if (im != NULL) {
+        free(im->bytes);
+        free(im->path);
+    }
+    free(im);
+}
+
+/* Bytes of the finished file: the end-of-file address in the superblock (versions 2 and 3, offsets of 8 bytes); the buffer may be longer. */
+static size_t image_size(const unsigned char *bytes)
+{
+    size_t size = 0;
+    for (int i = 7; i >= 0; i--)
+        size = size << 8 | bytes[28 + i];
+    return size;
+}
+
+static gyre_status write_bytes(int fd, const char *path, const void *bytes, size_t size, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            GYRE_FAIL(GYRE_E_IO, "cannot write %s: %s", path, strerror(errno));
+        at += n;
+        size -= (size_t)n;
+    }
+done:
+    return st;
+}
+
+static gyre_status image_store(const image *im, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    int fd = -1;
+    if (im->bytes == NULL)
+        GYRE_FAIL(GYRE_E_INTERNAL, "HDF5 kept the content of %s", im->path);
+    size_t size = image_size(im->bytes);
+    fd = open(im->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        GYRE_FAIL(GYRE_E_IO, "cannot write %s: %s", im->path, strerror(errno));
+    GYRE_TRY(write_bytes(fd, im->path, im->bytes, size, err));
+    int closed = close(fd);
+    fd = -1;
+    if (closed != 0)
+        GYRE_FAIL(GYRE_E_IO, "cannot finish writing %s: %s", im->path, strerror(errno));
+done:
+    if (fd >= 0)
+        (void)close(fd);
+    return st;
+}
+
+static gyre_status image_new(const char *path, image **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    FILE *f = fopen(path, "wb"); /* empty until closed: shows at once where nothing can be written */
+    *out = NULL;
+    if (f == NULL)
+        GYRE_FAIL(GYRE_E_IO, "cannot create %s: %s: check that its folder exists and can be written", path, strerror(errno));
+    (void)fclose(f);
+    GYRE_NEW(out, 1);
+    GYRE_NEW(&(*out)->path, strlen(path) + 1);
+    memcpy((*out)->path, path, strlen(path) + 1);
+done:
+    if (st != GYRE_OK) {
+        image_drop(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 gyre_status gyre_h5_create(const char *path, hid_t *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    image *im = NULL;
     *out = H5I_INVALID_HID;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
+    GYRE_TRY(image_new(path, &im, err));
+    H5FD_file_image_callbacks_t callbacks = { image_malloc, NULL, image_realloc, image_free, image_share, image_unshare, im };
     if (access < 0 || create < 0 || H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 || H5Pset_obj_track_times(create, false) < 0
         || H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) < 0
         || H5Pset_attr_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) < 0)
         GYRE_H5_FAIL(GYRE_E_INTERNAL, "HDF5 refuses the file properties");
+    if (H5Pset_fapl_core(access, IMAGE_STEP, false) < 0 || H5Pset_file_image_callbacks(access, &callbacks) < 0
+        || H5Pset_object_flush_cb(access, image_mark, im) < 0 || H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0)
+        GYRE_H5_FAIL(GYRE_E_INTERNAL, "HDF5 refuses to write in memory");
     *out = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
     if (*out < 0)
-        GYRE_H5_FAIL(GYRE_E_IO, "cannot create %s: check that its folder exists and can be written", path);
+        GYRE_H5_FAIL(GYRE_E_IO, "cannot create %s", path);
 done:
     (void)H5Pclose(access);
     (void)H5Pclose(create);
+    if (st != GYRE_OK)
+        image_drop(im);
     return st;
 }
 
@@ -84,10 +229,14 @@ gyre_status gyre_h5_close(hid_t *file, const char *path, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     hid_t id = *file;
+    image *im = id >= 0 ? image_of(id) : NULL;
     *file = H5I_INVALID_HID;
     if (id >= 0 && H5Fclose(id) < 0)
-        GYRE_H5_FAIL(GYRE_E_IO, "cannot finish writing %s: is the disk full?", path);
+        GYRE_H5_FAIL(GYRE_E_IO, "cannot finish %s", path);
+    if (im != NULL)
+        GYRE_TRY(image_store(im, err));
 done:
+    image_drop(im);
     return st;
 }
 
@@ -159,11 +308,6 @@ gyre_status gyre_h5_attr_uint(hid_t object, const char *name, uint64_t value, gy
 gyre_status gyre_h5_attr_real(hid_t object, const char *name, double value, gyre_error *err)
 {
     return attr_write(object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value, err);
-}
-
-bool gyre_h5_has_attr(hid_t object, const char *name)
-{
-    return H5Aexists(object, name) > 0;
 }
 
 /* Opens a scalar attribute of the wanted class. */

@@ -5,6 +5,9 @@
  * shuffle + gzip 4 + fletcher32, smaller ones too but without gzip. Strings are variable-length UTF-8. Files are never seen half-written: they
  * are made under a temporary name and committed by core/commit.h.
  *
+ * A file being written lives in memory until gyre_h5_close stores it: a full disk is then an error like another, where HDF5 itself would crash at
+ * the end of the process.
+ *
  * Errors: GYRE_E_IO when the file cannot be opened or written, GYRE_E_INPUT when its content is not what was asked for; the message carries
  * the file, the object and HDF5's own innermost text. HDF5's automatic error printing is switched off by gyre_h5_quiet(), called once by main.
  * Threading: the Debian library serialises inside; handles are not shared between threads here.
@@ -22,7 +25,7 @@ enum { GYRE_H5_MAX_RANK = 5 };
 
 void gyre_h5_quiet(void);
 
-/* Creates (truncates) / opens read-only. *out is closed with gyre_h5_close, which reports what H5Fclose reports (a full disk shows there). */
+/* Creates (truncates) / opens read-only. *out is closed with gyre_h5_close, never with H5Fclose; a full disk shows there. */
 gyre_status gyre_h5_create(const char *path, hid_t *out, gyre_error *err);
 gyre_status gyre_h5_open(const char *path, hid_t *out, gyre_error *err);
 gyre_status gyre_h5_close(hid_t *file, const char *path, gyre_error *err);
@@ -38,7 +41,6 @@ gyre_status gyre_h5_attr_real(hid_t object, const char *name, double value, gyre
 gyre_status gyre_h5_get_attr_text(hid_t object, const char *name, char **out, gyre_error *err); /* caller frees */
 gyre_status gyre_h5_get_attr_uint(hid_t object, const char *name, uint64_t *out, gyre_error *err);
 gyre_status gyre_h5_get_attr_real(hid_t object, const char *name, double *out, gyre_error *err);
-bool gyre_h5_has_attr(hid_t object, const char *name);
 
 /* Whole datasets. `file_type` is the type on disk (little-endian), `memory_type` the type at `data`. rank 0 writes a scalar. chunk NULL chooses. */
 gyre_status gyre_h5_write(hid_t parent, const char *name, hid_t file_type, hid_t memory_type, int rank, const hsize_t *dims, const hsize_t *chunk,

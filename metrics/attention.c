@@ -1,9 +1,7 @@
 /* Attention of one unit, exact and with decoded rows.
  *
  * Scores come from single-precision products q.k (BLAS); what decoding changes is computed from differences (q.(k^ - k), (p^ - p) v^ + p (v^ - v)), so that small errors
- * are not lost in large scores. With D_j the change of score j in nats and D its p-weighted mean removed,
- *     KL(p || p^) = log sum_j p_j exp(D_j) = log1p(sum_j p_j (expm1(D_j) - D_j)),
- * a sum of terms that are never negative. Where exp would overflow, the log-sum-exp form is used.
+ * are not lost in large scores. KL and new weights: kernels/divergence.h; where exp would overflow, the log-sum-exp form is used.
  */
 #include <cblas.h>
 #include <float.h>
@@ -11,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/divergence.h"
 #include "metrics/metric.h"
-
-enum { EXP_SAFE = 500 };
 
 struct gyre_attention_work {
     double *delta, *p_hat, *kl;
@@ -157,22 +154,7 @@ static void difference(const float *a, const float *b, size_t n, float *out)
         out[i] = a[i] - b[i];
 }
 
-/* p_hat and KL where exp(D) stays in range; `sum` is sum_j p_j exp(D_j). */
-static double kl_direct(const double *p, const double *d, size_t first, size_t last, double *p_hat)
-{
-    double excess = 0.0;
-    for (size_t j = first; j < last; j++) {
-        double e = expm1(d[j]);
-        excess += p[j] * (e - d[j]);
-        p_hat[j] = p[j] * (1.0 + e);
-    }
-    /* p is a softmax in floating point and D's mean is 0 to rounding, so sum_j p_j exp(D_j) = 1 + excess */
-    double scale = 1.0 / (1.0 + excess);
-    for (size_t j = first; j < last; j++)
-        p_hat[j] *= scale;
-    return log1p(excess);
-}
-
+/* The same where exp would overflow, d already filled. */
 static double kl_large(const double *log_p, const double *d, size_t first, size_t last, double *p_hat)
 {
     double most = -DBL_MAX, sum = 0.0;
@@ -189,19 +171,14 @@ static void row_decoded(const gyre_attention *a, size_t r, double scale, gyre_at
 {
     size_t first = a->first[r], last = a->last[r], at = r * a->tokens;
     const double *p = a->p + at;
-    double *d = w->delta + at, *p_hat = w->p_hat + at, mean = 0.0, most = 0.0;
-    for (size_t j = first; j < last; j++) {
-        d[j] = scale * (double)w->scores[at + j];
-        mean += p[j] * d[j];
-    }
-    for (size_t j = first; j < last; j++) {
-        d[j] -= mean;
-        most = d[j] > most ? d[j] : most;
-    }
-    double kl = most < EXP_SAFE ? kl_direct(p, d, first, last, p_hat) : kl_large(a->log_p + at, d, first, last, p_hat);
+    double *p_hat = w->p_hat + at;
+    double kl = gyre_divergence(p + first, w->scores + at + first, scale, last - first, w->delta + at + first, p_hat + first);
+    if (isnan(kl))
+        kl = kl_large(a->log_p + at, w->delta + at, first, last, p_hat);
     w->kl[r] = kl > 0.0 ? kl : 0.0;
-    for (size_t j = 0; j < a->tokens; j++)
-        w->weights[at + j] = j >= first && j < last ? (float)(p_hat[j] - p[j]) : 0.0f;
+    memset(w->weights + at, 0, a->tokens * sizeof *w->weights);
+    for (size_t j = first; j < last; j++)
+        w->weights[at + j] = (float)(p_hat[j] - p[j]);
 }
 
 void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w)

@@ -4,11 +4,11 @@
 
 #include "metrics/metric.h"
 
-/* sum of (a - b)^2 over n x dim / sum of (a - mean)^2, mean one row of dim or NULL for zero. */
-double gyre_energy_between(const float *a, const float *b, size_t n, size_t dim);
-double gyre_energy_about(const float *a, const double *mean, size_t n, size_t dim);
+enum { GYRE_LANES = 8 };
 
-/* Squared error over energy about the given means, added over the streams that the arm codes; 0 when nothing was lost. */
-double gyre_energy_ratio(const gyre_unit *u, const double *k_mean, const double *v_mean);
+/* sum of (a - b)^2 over n values / of (row - mean)^2 over n x dim, mean NULL for zero. Each sums in GYRE_LANES running sums, value i into lane i % GYRE_LANES, added up in lane
+ * order: one fixed order that a compiler can vectorise. */
+double gyre_energy_between(const float *a, const float *b, size_t n);
+double gyre_energy_about(const float *a, const double *mean, size_t n, size_t dim);
 
 #endif

@@ -33,7 +33,8 @@ typedef struct gyre_unit {
     size_t tokens, dim, queries, group; /* group: query heads of this kv head */
     const float *k, *v;         /* tokens x dim */
     const float *k_hat, *v_hat; /* decoded; NULL where the arm leaves the stream exact */
-    const double *k_mean, *v_mean; /* dim: mean over all evaluation rows of this head */
+    /* sums over the rows, by gyre_stream: |x|^2, |x - m|^2 with m the mean of all evaluation rows of this head, and |x^ - x|^2 (0 where the stream is exact) */
+    double energy[2], energy_centred[2], error[2];
     const float *q;             /* [group][queries][dim]; NULL in a capture without queries */
     const int32_t *pos, *query_pos;
     double score_scale;
@@ -64,6 +65,12 @@ void gyre_attention_free(gyre_attention *a);
 typedef struct gyre_attention_work gyre_attention_work;
 gyre_status gyre_attention_work_new(size_t n, size_t tokens, size_t dim, gyre_attention_work **out, gyre_error *err);
 void gyre_attention_work_free(gyre_attention_work *w);
+
+/* Fills error from k_hat and v_hat. */
+void gyre_unit_errors(gyre_unit *u);
+
+/* Sum of error over the coded streams, over the sum of `energy` (one of the two above) of the same; 0 when nothing was lost. */
+double gyre_unit_relative_error(const gyre_unit *u, const double energy[2]);
 
 /* Fills delta, p_hat, kl and, when reads has GYRE_METRIC_OUTPUT, output_error of u from k_hat, v_hat and u->exact. */
 void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w);

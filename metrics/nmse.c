@@ -2,11 +2,11 @@
  *
  * What most papers report. It says little where rows share a large constant part: see nmse_centred.
  */
-#include "metrics/energy.h"
+#include "metrics/metric.h"
 
 static double measure(const gyre_unit *u)
 {
-    return gyre_energy_ratio(u, NULL, NULL);
+    return gyre_unit_relative_error(u, u->energy);
 }
 
 const gyre_metric_type gyre_metric_nmse = {"nmse", "squared error over squared norm of the rows", "", 0, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};

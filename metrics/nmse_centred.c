@@ -2,11 +2,11 @@
  *
  * The part of a key that all tokens share does not change attention; this measure takes it out of the energy (methods: K of Qwen2 layer 0).
  */
-#include "metrics/energy.h"
+#include "metrics/metric.h"
 
 static double measure(const gyre_unit *u)
 {
-    return gyre_energy_ratio(u, u->k_mean, u->v_mean);
+    return gyre_unit_relative_error(u, u->energy_centred);
 }
 
 const gyre_metric_type gyre_metric_nmse_centred = {"nmse_centred", "squared error over energy about the mean row", "", 0, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};

@@ -2,8 +2,9 @@
  *
  *     n = 2^b - 1,  scale = (max - min)/n,  q = clamp(round_half_even((y - min) / scale), 0, n),  y^ = q * scale + min
  *
- * True division in float; the minimum and then the scale are rounded to their stored format first and then used (max - min with the rounded minimum; max/n - min/n where
- * max - min overflows). A constant group has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point.
+ * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A constant group has
+ * scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span overflows
+ * binary32 are refused.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -45,11 +46,10 @@ static gyre_status encode(const void *state, const float *x, size_t n, size_t st
             float lo, hi, scale;
             range(y, g->group, &lo, &hi);
             bool fits = gyre_scale_round(g->format, lo, &lo);
-            float span = hi - lo;
-            scale = isfinite(span) ? span / top : hi / top - lo / top;
-            if (!fits || !gyre_scale_round(g->format, scale > 0.0f ? scale : 0.0f, &scale))
-                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "asym: row %zu has values to %g, beyond binary16: use scale: f32", r,
-                                      (double)fmaxf(fabsf(hi), fabsf(lo)));
+            float span = hi > lo ? hi - lo : 0.0f;
+            if (!fits || !isfinite(span) || !gyre_scale_round(g->format, span / top, &scale))
+                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "asym: row %zu has values from %g to %g, beyond %s%s", r, (double)lo, (double)hi,
+                                      g->format == GYRE_SCALE_F16 ? "binary16" : "binary32", g->format == GYRE_SCALE_F16 ? ": use scale: f32" : "");
             if (scale > 0.0f)
                 codes_of(y, g->group, lo, scale, top, codes + k * g->group);
             else

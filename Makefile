@@ -1,0 +1,26 @@
+# make demo    install what is missing, build, run the demonstration, draw its figures
+# make check   install what is missing, build, run every test (release, sanitizers, clang, thread sanitizer, valgrind)
+# make test    the developer's loop: build and the quick tests
+.PHONY: all demo check test clean
+
+all:
+	cmake --preset release >/dev/null
+	cmake --build --preset release
+
+demo:
+	scripts/setup --demo
+	cmake --preset demo
+	cmake --build --preset demo
+	build/gyre run configs/demo.yaml --out out/demo
+	build/gyre figures out/demo/results.h5
+	@echo "results: out/demo/results.h5   figures: out/demo/figures/"
+
+check:
+	scripts/setup --check
+	scripts/check
+
+test: all
+	ctest --preset release -LE slow -j2
+
+clean:
+	rm -rf build build-debug build-clang build-tsan

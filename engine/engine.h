@@ -1,0 +1,89 @@
+/* A language model whose KV cache can be watched.
+ *
+ * open, describe, tokenize, decode a chunk, logits, hook (and close). One implementation on libllama (engine_llama.c), one that says that there is
+ * none (engine_none.c). Fixed settings, because anything else changes numbers: processor only, no repacked weights, flash attention off, keys and
+ * values cached as binary32, one chunk = one batch, cache emptied before each chunk.
+ *
+ * Errors: GYRE_E_INPUT (not a GGUF, damaged, text or context too short), GYRE_E_UNSUPPORTED (no libllama, or a graph this code does not know),
+ * GYRE_E_NAN is the caller's to find. libllama may call abort() on a hostile file: gyre_capture_run therefore works in a child process.
+ * Threading: one engine belongs to one thread; libllama's log is process-wide, so only the engine opened last reports reasons.
+ */
+#ifndef GYRE_ENGINE_ENGINE_H
+#define GYRE_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/site.h"
+#include "core/status.h"
+
+typedef struct gyre_engine gyre_engine;
+
+/* What open found out; owned by the engine. Texts are "" where the model does not say. */
+typedef struct gyre_engine_info {
+    const char *version;      /* of the library */
+    const char *flags;        /* its build flags and our settings */
+    const char *architecture; /* general.architecture */
+    const char *name;         /* general.name */
+    const char *licence;      /* general.license */
+    const char *file_type;    /* architecture, size and weight type as the library describes them */
+    uint32_t n_layers;
+    uint32_t n_context;       /* tokens the model was made for */
+    uint32_t n_vocabulary;
+    bool has_tokenizer;
+    bool adds_bos;
+    int32_t bos;
+} gyre_engine_info;
+
+/* Things to be told about, or-ed together. */
+typedef enum gyre_engine_event {
+    GYRE_ENGINE_KEYS = 1,             /* rows written to the K cache (after RoPE) */
+    GYRE_ENGINE_VALUES = 2,           /* rows written to the V cache */
+    GYRE_ENGINE_QUERIES = 4,          /* final queries, with score scale and window */
+    GYRE_ENGINE_SCORES = 8,           /* with QUERIES: also the graph's own q.k */
+    GYRE_ENGINE_KEYS_BEFORE_ROPE = 16 /* what RoPE gets, where the graph names it (llama, qwen2) */
+} gyre_engine_event;
+
+/* One event: rows[token][head][dim] of one layer, valid during the call. */
+typedef struct gyre_engine_rows {
+    gyre_engine_event event;
+    uint32_t layer;
+    size_t n_tokens, n_heads, dim;
+    const float *rows;
+    /* KEYS */
+    const gyre_rope *rope;
+    const float *bias;     /* key bias [n_heads * dim], added right before RoPE; NULL where there is none */
+    /* QUERIES */
+    size_t n_kv_heads;       /* query head h reads KV head h / (n_heads / n_kv_heads) */
+    float score_scale;       /* logit = score_scale * q.k */
+    uint32_t sliding_window; /* keys a query of this chunk sees, itself included; 0: all before it */
+    const float *scores;     /* [head][token][cell], q.k before scale and mask; cell = token; NULL unless SCORES was asked */
+    size_t n_cells;
+} gyre_engine_rows;
+
+/* Anything but GYRE_OK makes gyre_engine_decode return that error after the chunk. */
+typedef gyre_status (*gyre_engine_hook)(void *user, const gyre_engine_rows *rows, gyre_error *err);
+
+/* Loads a GGUF for chunks of up to max_tokens tokens. threads 0: all processors. */
+gyre_status gyre_engine_open(const char *path, size_t max_tokens, unsigned threads, gyre_engine **out, gyre_error *err);
+void gyre_engine_close(gyre_engine *engine);
+
+const gyre_engine_info *gyre_engine_describe(const gyre_engine *engine);
+
+/* Tokens of a text, with BOS in front where the model adds one (special tokens in the text are read as text). Caller frees *tokens. */
+gyre_status gyre_engine_tokenize(gyre_engine *engine, const char *text, size_t size, int32_t **tokens, size_t *n_tokens, gyre_error *err);
+
+/* Calls fn for these events (or-ed gyre_engine_event) in the layers marked in `layers` (NULL: all). events 0 takes the hook away. */
+void gyre_engine_set_hook(gyre_engine *engine, unsigned events, const bool *layers, gyre_engine_hook fn, void *user);
+
+/* Runs one chunk from an empty cache. Logits are kept from token first_logit on. Fails where the graph does not write one K and one V block per layer. */
+gyre_status gyre_engine_decode(gyre_engine *engine, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err);
+
+/* What libllama is to call with its last words before it aborts (process-wide; for child processes). */
+void gyre_engine_on_abort(void (*last_words)(const char *message));
+
+/* n_vocabulary logits of token `index` of the last chunk (index >= first_logit), until the next decode; NULL if there are none. */
+const float *gyre_engine_logits(gyre_engine *engine, size_t index);
+
+#endif

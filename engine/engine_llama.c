@@ -1,0 +1,693 @@
+/* The engine on libllama (llama.cpp b6327 or later: cache written by SET_ROWS, flash_attn_type an enum).
+ *
+ * Where it looks (names as llama.cpp gives them, matched whole):
+ *   K, V      SET_ROWS nodes whose target is cache_k_l<N> / cache_v_l<N>: src[0] are the new rows, src[1] the cells
+ *   RoPE      the ROPE node behind those rows: op_params and src[2] (there is no public getter, metadata may be silent or per layer)
+ *   bias      the ADD right before RoPE
+ *   Q         src[1] of the MUL_MAT kq-<N>: after norm, RoPE and the model's own scaling
+ *   scale     op_params of SOFT_MAX kq_soft_max-<N>; the sliding window is read from its mask
+ * The callback is asked about every node of the graph ("ask"), and shown those it wants once they are computed. It must never answer false to the
+ * second: that silently drops the rest of the graph. Errors are kept and returned after the chunk.
+ *
+ * Refused, because attention would not be softmax(scale q.k + causal mask): soft-capped scores, ALiBi, attention sinks, other masks, MLA, recurrent
+ * or shared caches. Not here: model quality (perplexity), GPU.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "engine/engine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ggml-backend.h>
+#include <ggml.h>
+#include <llama.h>
+
+enum { TEXT = 256, FLAGS_TEXT = 1024, MAX_WALK = 16, MAX_TEXT_BYTES = 1 << 30 };
+
+/* What a layer's graph says about it; read once. */
+typedef struct layer_facts {
+    bool known;
+    gyre_rope rope;
+    float *factors, *bias;
+    size_t n_kv_heads;
+} layer_facts;
+
+struct gyre_engine {
+    struct llama_model *model;
+    struct llama_context *context;
+    const struct llama_vocab *vocabulary;
+    struct llama_batch batch;
+    gyre_engine_info info;
+    char flags[FLAGS_TEXT], architecture[TEXT], name[TEXT], licence[TEXT], file_type[TEXT];
+    char reason[TEXT]; /* first line of libllama's log at level error */
+    size_t max_tokens;
+
+    unsigned events;
+    const bool *wanted;
+    gyre_engine_hook hook;
+    void *user;
+
+    layer_facts *layers;
+    size_t n_now;   /* tokens of the chunk under way */
+    size_t n_writes; /* SET_ROWS nodes met in it */
+    float *rows, *scores;
+    size_t rows_capacity, scores_capacity;
+    gyre_engine_rows queries; /* from kq, completed at the softmax */
+    gyre_status fault_status;
+    gyre_error fault;
+};
+
+typedef enum node_kind { NODE_OTHER, NODE_K, NODE_V, NODE_KQ, NODE_SOFTMAX, NODE_BEFORE_ROPE } node_kind;
+
+/* ---- reading nodes ---- */
+
+/* name == prefix + decimal number */
+static bool numbered(const char *name, const char *prefix, uint32_t *number)
+{
+    size_t n = strlen(prefix);
+    char *end;
+    if (strncmp(name, prefix, n) != 0 || name[n] < '0' || name[n] > '9')
+        return false;
+    unsigned long value = strtoul(name + n, &end, 10);
+    *number = (uint32_t)value;
+    return *end == '\0' && value < UINT32_MAX;
+}
+
+static node_kind classify(const gyre_engine *e, const struct ggml_tensor *t, uint32_t *layer)
+{
+    node_kind kind = NODE_OTHER;
+    if (t->op == GGML_OP_SET_ROWS && t->view_src != NULL) {
+        if (numbered(t->view_src->name, "cache_k_l", layer))
+            kind = NODE_K;
+        else if (numbered(t->view_src->name, "cache_v_l", layer))
+            kind = NODE_V;
+    } else if (t->op == GGML_OP_MUL_MAT && numbered(t->name, "kq-", layer)) {
+        kind = NODE_KQ;
+    } else if (t->op == GGML_OP_SOFT_MAX && numbered(t->name, "kq_soft_max-", layer)) {
+        kind = NODE_SOFTMAX;
+    } else if (t->op == GGML_OP_RESHAPE && numbered(t->name, "Kcur-", layer) && (size_t)t->ne[2] == e->n_now) {
+        kind = NODE_BEFORE_ROPE;
+    }
+    return kind != NODE_OTHER && *layer < e->info.n_layers ? kind : NODE_OTHER;
+}
+
+static bool wants(const gyre_engine *e, node_kind kind, uint32_t layer)
+{
+    static const unsigned events_of[] = {
+        [NODE_OTHER] = 0,
+        [NODE_K] = GYRE_ENGINE_KEYS | GYRE_ENGINE_QUERIES,
+        [NODE_V] = GYRE_ENGINE_VALUES,
+        [NODE_KQ] = GYRE_ENGINE_QUERIES,
+        [NODE_SOFTMAX] = GYRE_ENGINE_QUERIES,
+        [NODE_BEFORE_ROPE] = GYRE_ENGINE_KEYS_BEFORE_ROPE,
+    };
+    return (e->events & events_of[kind]) != 0 && (e->wanted == NULL || e->wanted[layer]);
+}
+
+static bool is_view(const struct ggml_tensor *t)
+{
+    return t->op == GGML_OP_RESHAPE || t->op == GGML_OP_VIEW || t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE || t->op == GGML_OP_CONT;
+}
+
+/* The first node at or behind t that computes something. */
+static const struct ggml_tensor *behind_views(const struct ggml_tensor *t)
+{
+    for (int i = 0; i < MAX_WALK && t != NULL && is_view(t) && t->src[0] != NULL; i++)
+        t = t->src[0];
+    return t;
+}
+
+/* The node at or behind t that shows its rows as [dim, heads, tokens]. */
+static const struct ggml_tensor *split_in_heads(const struct ggml_tensor *t, size_t n_tokens)
+{
+    int64_t total = ggml_nelements(t), n = (int64_t)n_tokens;
+    for (int i = 0; i < MAX_WALK && t != NULL; i++) {
+        if (t->ne[2] == n && t->ne[3] == 1 && t->ne[0] * t->ne[1] * n == total)
+            return t;
+        if (!is_view(t))
+            return NULL;
+        t = t->src[0];
+    }
+    return NULL;
+}
+
+/* Floats in main memory, whose bytes we may read. */
+static bool readable(const struct ggml_tensor *t, enum ggml_type type)
+{
+    const struct ggml_tensor *root = t->view_src != NULL ? t->view_src : t;
+    return t->type == type && t->data != NULL && root->buffer != NULL && ggml_backend_buffer_is_host(root->buffer);
+}
+
+static float float_at(const struct ggml_tensor *t, size_t i0, size_t i1, size_t i2)
+{
+    float value;
+    memcpy(&value, (const char *)t->data + i0 * t->nb[0] + i1 * t->nb[1] + i2 * t->nb[2], sizeof value);
+    return value;
+}
+
+static float op_float(const struct ggml_tensor *t, size_t index)
+{
+    float value;
+    memcpy(&value, &t->op_params[index], sizeof value);
+    return value;
+}
+
+static gyre_status grow(float **buffer, size_t *capacity, size_t count, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (count > *capacity) {
+        free(*buffer);
+        *buffer = NULL;
+        *capacity = 0;
+        GYRE_NEW(buffer, count);
+        *capacity = count;
+    }
+done:
+    return st;
+}
+
+static gyre_status deliver(gyre_engine *e, const gyre_engine_rows *rows, gyre_error *err)
+{
+    return (e->events & (unsigned)rows->event) != 0 ? e->hook(e->user, rows, err) : GYRE_OK;
+}
+
+/* ---- facts of a layer ---- */
+
+static gyre_status read_rope(layer_facts *facts, const struct ggml_tensor *rope, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    int32_t mode = rope->op_params[2], n_rot = rope->op_params[1];
+    const struct ggml_tensor *factors = rope->src[2];
+    bool plain = rope->op_params[15] == 0 && n_rot > 0 && n_rot <= rope->ne[0];
+    facts->rope = (gyre_rope){
+        .kind = plain && mode == GGML_ROPE_TYPE_NORMAL ? GYRE_ROPE_NORMAL : plain && mode == GGML_ROPE_TYPE_NEOX ? GYRE_ROPE_NEOX : GYRE_ROPE_OTHER,
+        .n_rot = (uint32_t)(n_rot > 0 ? n_rot : 0),
+        .n_ctx_orig = (uint32_t)rope->op_params[4],
+        .base = op_float(rope, 5),
+        .freq_scale = op_float(rope, 6),
+        .ext_factor = op_float(rope, 7),
+        .attn_factor = op_float(rope, 8),
+        .beta_fast = op_float(rope, 9),
+        .beta_slow = op_float(rope, 10),
+    };
+    if (factors != NULL) {
+        size_t n = facts->rope.n_rot / 2;
+        if (!readable(factors, GGML_TYPE_F32) || (size_t)factors->ne[0] < n)
+            GYRE_FAIL(GYRE_E_UNSUPPORTED, "the RoPE factors cannot be read");
+        GYRE_NEW(&facts->factors, n + 1);
+        memcpy(facts->factors, factors->data, n * sizeof(float));
+        facts->rope.factors = facts->factors;
+    }
+done:
+    return st;
+}
+
+/* `sum` is the ADD that made the rows that `rows` views: its src[1] holds the bias, for fused projections at the offset of the view. */
+static gyre_status read_bias(layer_facts *facts, const struct ggml_tensor *rows, const struct ggml_tensor *sum, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    float *all = NULL;
+    const struct ggml_tensor *bias = sum->src[1];
+    size_t n = (size_t)(rows->ne[0] * rows->ne[1]), width = (size_t)bias->ne[0], first = rows->view_src == sum ? rows->view_offs / sizeof(float) : 0;
+    const struct ggml_type_traits *traits = ggml_get_type_traits(bias->type);
+    if (ggml_nrows(bias) != 1 || first + n > width)
+        goto done; /* another kind of sum: no bias of ours */
+    if (!readable(bias, bias->type) || (bias->type != GGML_TYPE_F32 && traits->to_float == NULL))
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the key bias '%s' cannot be read", bias->name);
+    GYRE_NEW(&all, width);
+    GYRE_NEW(&facts->bias, n);
+    if (bias->type == GGML_TYPE_F32)
+        memcpy(all, bias->data, width * sizeof(float));
+    else
+        traits->to_float(bias->data, all, (int64_t)width);
+    memcpy(facts->bias, all + first, n * sizeof(float));
+done:
+    free(all);
+    return st;
+}
+
+/* Follows the key rows back: [views] ROPE [views] ADD bias, or no RoPE at all, or something this code does not know (kind OTHER). */
+static gyre_status read_facts(layer_facts *facts, const struct ggml_tensor *keys, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const struct ggml_tensor *t = behind_views(keys), *before = keys;
+    if (t->op == GGML_OP_ROPE) {
+        GYRE_TRY(read_rope(facts, t, err));
+        before = t->src[0];
+    } else {
+        const struct ggml_tensor *up = t;
+        for (int i = 0; i < MAX_WALK && up != NULL && up->op != GGML_OP_ROPE && up->op != GGML_OP_MUL_MAT; i++)
+            up = up->src[0];
+        bool projection = up != NULL && up->op == GGML_OP_MUL_MAT;
+        facts->rope.kind = projection ? GYRE_ROPE_NONE : GYRE_ROPE_OTHER;
+    }
+    t = behind_views(before);
+    if (t != NULL && t->op == GGML_OP_ADD && t->src[1] != NULL)
+        GYRE_TRY(read_bias(facts, before, t, err));
+    facts->n_kv_heads = (size_t)keys->ne[1];
+    facts->known = true;
+done:
+    return st;
+}
+
+/* ---- events ---- */
+
+/* The rows of a cache write, whatever its layout, as [token][head][dim]; every token must go to the cell of its own number. */
+static gyre_status gather_write(gyre_engine *e, const struct ggml_tensor *write, const struct ggml_tensor *heads, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const struct ggml_tensor *source = write->src[0], *cells = write->src[1];
+    size_t n0 = (size_t)source->ne[0], n1 = (size_t)source->ne[1], width = (size_t)(heads->ne[0] * heads->ne[1]);
+    size_t flat_cells = (size_t)ggml_nelements(write) / width;
+    if (!readable(source, GGML_TYPE_F32) || !readable(cells, GGML_TYPE_I64) || n0 * n1 != width * e->n_now || (size_t)cells->ne[0] != n1
+        || write->type != GGML_TYPE_F32 || flat_cells < e->n_now)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the rows written to '%s' have a layout this program does not know", write->view_src->name);
+    GYRE_TRY(grow(&e->rows, &e->rows_capacity, n0 * n1, err));
+    for (size_t i1 = 0; i1 < n1; i1++) {
+        int64_t cell;
+        memcpy(&cell, (const char *)cells->data + i1 * cells->nb[0], sizeof cell);
+        size_t token = n0 == width ? i1 : i1 / width;
+        size_t found = n0 == width ? (size_t)cell : (size_t)cell % flat_cells; /* flat layout: one index per value of a transposed cache */
+        if (found != token)
+            GYRE_FAIL(GYRE_E_UNSUPPORTED, "token %zu is cached in cell %zu of '%s'", token, found, write->view_src->name);
+        for (size_t i0 = 0; i0 < n0; i0++)
+            e->rows[i1 * n0 + i0] = float_at(source, i0, i1, 0);
+    }
+done:
+    return st;
+}
+
+static gyre_status on_write(gyre_engine *e, node_kind kind, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    layer_facts *facts = &e->layers[layer];
+    const struct ggml_tensor *heads = split_in_heads(t->src[0], e->n_now);
+    if (heads == NULL)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the rows written to '%s' do not come as heads", t->view_src->name);
+    if (kind == NODE_K && !facts->known)
+        GYRE_TRY(read_facts(facts, heads, err));
+    GYRE_TRY(gather_write(e, t, heads, err));
+    gyre_engine_rows rows = {
+        .event = kind == NODE_K ? GYRE_ENGINE_KEYS : GYRE_ENGINE_VALUES,
+        .layer = layer,
+        .n_tokens = e->n_now,
+        .n_heads = (size_t)heads->ne[1],
+        .dim = (size_t)heads->ne[0],
+        .rows = e->rows,
+        .rope = kind == NODE_K ? &facts->rope : NULL,
+        .bias = kind == NODE_K ? facts->bias : NULL,
+        .n_kv_heads = (size_t)heads->ne[1],
+    };
+    GYRE_TRY(deliver(e, &rows, err));
+done:
+    return st;
+}
+
+/* A tensor that steps through dim, then tokens and heads in nb[token_axis], nb[head_axis], as [token][head][dim]. */
+static gyre_status gather_heads(gyre_engine *e, const struct ggml_tensor *t, bool heads_inside, gyre_engine_rows *rows, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t dim = (size_t)t->ne[0], heads = (size_t)t->ne[heads_inside ? 1 : 2], tokens = (size_t)t->ne[heads_inside ? 2 : 1];
+    if (!readable(t, GGML_TYPE_F32) || t->ne[3] != 1 || tokens != e->n_now)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "'%s' has a layout this program does not know", t->name);
+    GYRE_TRY(grow(&e->rows, &e->rows_capacity, dim * heads * tokens, err));
+    float *out = e->rows;
+    for (size_t token = 0; token < tokens; token++)
+        for (size_t head = 0; head < heads; head++)
+            for (size_t i = 0; i < dim; i++)
+                *out++ = heads_inside ? float_at(t, i, head, token) : float_at(t, i, token, head);
+    rows->n_tokens = tokens;
+    rows->n_heads = heads;
+    rows->dim = dim;
+    rows->rows = e->rows;
+done:
+    return st;
+}
+
+/* kq = K^T q: keeps the queries, and the scores if asked, until the softmax tells scale and mask. */
+static gyre_status on_kq(gyre_engine *e, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_engine_rows *rows = &e->queries;
+    *rows = (gyre_engine_rows){.event = GYRE_ENGINE_QUERIES, .layer = layer, .n_kv_heads = (size_t)t->src[0]->ne[2]};
+    GYRE_TRY(gather_heads(e, t->src[1], false, rows, err));
+    if (rows->n_kv_heads == 0 || rows->n_heads % rows->n_kv_heads != 0 || rows->n_kv_heads != e->layers[layer].n_kv_heads)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "%zu query heads over %zu key heads, where %zu were cached", rows->n_heads, rows->n_kv_heads,
+                  e->layers[layer].n_kv_heads);
+    rows->n_cells = (size_t)t->ne[0];
+    if ((e->events & GYRE_ENGINE_SCORES) != 0) {
+        if (!readable(t, GGML_TYPE_F32) || !ggml_is_contiguous(t) || rows->n_cells < e->n_now)
+            GYRE_FAIL(GYRE_E_UNSUPPORTED, "'%s' has a layout this program does not know", t->name);
+        size_t count = (size_t)ggml_nelements(t);
+        GYRE_TRY(grow(&e->scores, &e->scores_capacity, count, err));
+        memcpy(e->scores, t->data, count * sizeof(float));
+        rows->scores = e->scores;
+    }
+done:
+    return st;
+}
+
+static float mask_at(const struct ggml_tensor *mask, size_t cell, size_t token)
+{
+    if (mask->type == GGML_TYPE_F32)
+        return float_at(mask, cell, token, 0);
+    ggml_fp16_t half;
+    memcpy(&half, (const char *)mask->data + cell * mask->nb[0] + token * mask->nb[1], sizeof half);
+    return ggml_fp16_to_fp32(half);
+}
+
+/* The mask must let token t see exactly the cells max(0, t - w + 1) .. t, for one w; *window = w, or 0 when nothing before t is ever hidden. */
+static gyre_status read_window(const gyre_engine *e, const struct ggml_tensor *mask, uint32_t *window, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (mask == NULL || !readable(mask, mask->type) || (mask->type != GGML_TYPE_F32 && mask->type != GGML_TYPE_F16) || (size_t)mask->ne[1] < e->n_now
+        || (size_t)mask->ne[0] < e->n_now)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "attention without a mask that this program can read");
+    size_t n_cells = (size_t)mask->ne[0], seen = 0;
+    for (size_t cell = 0; cell < n_cells; cell++)
+        seen += mask_at(mask, cell, e->n_now - 1) == 0.0f;
+    for (size_t token = 0; token < e->n_now; token++)
+        for (size_t cell = 0; cell < n_cells; cell++) {
+            bool expected = cell <= token && cell + seen > token;
+            float value = mask_at(mask, cell, token);
+            if (expected ? value != 0.0f : !(isinf(value) && value < 0))
+                GYRE_FAIL(GYRE_E_UNSUPPORTED, "the attention mask is neither causal nor a sliding window (token %zu, cell %zu: %g)", token, cell,
+                          (double)value);
+        }
+    *window = seen < e->n_now ? (uint32_t)seen : 0;
+done:
+    return st;
+}
+
+static gyre_status on_softmax(gyre_engine *e, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    uint32_t behind;
+    const struct ggml_tensor *scores = behind_views(t->src[0]);
+    if (classify(e, scores, &behind) != NODE_KQ || behind != layer || e->queries.layer != layer)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "scores pass through %s before the softmax (soft-capping?)", ggml_op_name(scores->op));
+    if (t->src[2] != NULL)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the softmax has attention sinks");
+    if (op_float(t, 1) != 0.0f)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the softmax adds ALiBi slopes");
+    e->queries.score_scale = op_float(t, 0);
+    GYRE_TRY(read_window(e, t->src[1], &e->queries.sliding_window, err));
+    GYRE_TRY(deliver(e, &e->queries, err));
+done:
+    return st;
+}
+
+static gyre_status on_before_rope(gyre_engine *e, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_engine_rows rows = {.event = GYRE_ENGINE_KEYS_BEFORE_ROPE, .layer = layer};
+    GYRE_TRY(gather_heads(e, t, true, &rows, err));
+    rows.n_kv_heads = rows.n_heads;
+    GYRE_TRY(deliver(e, &rows, err));
+done:
+    return st;
+}
+
+static gyre_status on_data(gyre_engine *e, node_kind kind, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
+{
+    switch (kind) {
+    case NODE_K:
+    case NODE_V:
+        return on_write(e, kind, layer, t, err);
+    case NODE_KQ:
+        return on_kq(e, layer, t, err);
+    case NODE_SOFTMAX:
+        return on_softmax(e, layer, t, err);
+    case NODE_BEFORE_ROPE:
+        return on_before_rope(e, layer, t, err);
+    case NODE_OTHER:
+        break;
+    }
+    return GYRE_OK;
+}
+
+static bool on_node(struct ggml_tensor *t, bool ask, void *user)
+{
+    gyre_engine *e = user;
+    uint32_t layer = 0;
+    node_kind kind = classify(e, t, &layer);
+    if (ask) {
+        e->n_writes += kind == NODE_K || kind == NODE_V;
+        return e->fault_status == GYRE_OK && wants(e, kind, layer);
+    }
+    if (e->fault_status == GYRE_OK) {
+        e->fault_status = on_data(e, kind, layer, t, &e->fault);
+        if (e->fault_status == GYRE_E_UNSUPPORTED)
+            (void)gyre_error_context(&e->fault, "layer %lu", (unsigned long)layer);
+    }
+    return true;
+}
+
+/* ---- opening ---- */
+
+/* Keeps the first line of level error: the reason of a failed load. */
+static void on_log(enum ggml_log_level level, const char *text, void *user)
+{
+    gyre_engine *e = user;
+    if (e == NULL || level != GGML_LOG_LEVEL_ERROR || e->reason[0] != '\0')
+        return;
+    size_t n = strcspn(text, "\n");
+    (void)snprintf(e->reason, sizeof e->reason, "%.*s", (int)(n < TEXT ? n : TEXT - 1), text);
+}
+
+static gyre_status check_magic(const char *path, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    unsigned char magic[4] = {0};
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        GYRE_FAIL(GYRE_E_IO, "cannot open the model %s: no such file, or not readable (scripts/fetch-model prints where it keeps models)", path);
+    size_t n = fread(magic, 1, sizeof magic, f);
+    if (n != sizeof magic || memcmp(magic, "GGUF", sizeof magic) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "%s is not a GGUF model: its first bytes are not 'GGUF'; convert the model with llama.cpp first", path);
+done:
+    if (f != NULL)
+        (void)fclose(f);
+    return st;
+}
+
+static void meta_text(const struct llama_model *model, const char *key, char text[TEXT])
+{
+    if (llama_model_meta_val_str(model, key, text, TEXT) < 0)
+        text[0] = '\0';
+}
+
+static void describe(gyre_engine *e, unsigned threads)
+{
+    meta_text(e->model, "general.architecture", e->architecture);
+    meta_text(e->model, "general.name", e->name);
+    meta_text(e->model, "general.license", e->licence);
+    if (llama_model_desc(e->model, e->file_type, sizeof e->file_type) < 0)
+        e->file_type[0] = '\0';
+    (void)snprintf(e->flags, sizeof e->flags, "%s; %u threads, F32 cache, flash attention off, no repacked weights", llama_print_system_info(), threads);
+    e->info = (gyre_engine_info){
+#ifdef GYRE_LLAMA_HAS_VERSION
+        .version = llama_version(),
+#else
+        .version = "llama.cpp of unknown version",
+#endif
+        .flags = e->flags,
+        .architecture = e->architecture,
+        .name = e->name,
+        .licence = e->licence,
+        .file_type = e->file_type,
+        .n_layers = (uint32_t)llama_model_n_layer(e->model),
+        .n_context = (uint32_t)llama_model_n_ctx_train(e->model),
+        .n_vocabulary = (uint32_t)llama_vocab_n_tokens(e->vocabulary),
+        .has_tokenizer = llama_vocab_type(e->vocabulary) != LLAMA_VOCAB_TYPE_NONE,
+        .adds_bos = llama_vocab_get_add_bos(e->vocabulary),
+        .bos = llama_vocab_bos(e->vocabulary),
+    };
+}
+
+static gyre_status load_model(gyre_engine *e, const char *path, unsigned threads, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    struct llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = 0;
+    params.use_extra_bufts = false;
+    e->model = llama_model_load_from_file(path, params);
+    if (e->model == NULL)
+        GYRE_FAIL(GYRE_E_INPUT, "libllama cannot load %s: %s", path, e->reason[0] != '\0' ? e->reason : "it gave no reason");
+    e->vocabulary = llama_model_get_vocab(e->model);
+    describe(e, threads);
+    if (llama_model_has_encoder(e->model) || !llama_model_has_decoder(e->model) || llama_model_is_recurrent(e->model))
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "%s (%s) is not a decoder with a KV cache", path, e->architecture);
+    if (e->max_tokens > e->info.n_context)
+        GYRE_FAIL(GYRE_E_INPUT, "%zu tokens asked, but %s was made for at most %lu", e->max_tokens, path, (unsigned long)e->info.n_context);
+done:
+    return st;
+}
+
+static gyre_status make_context(gyre_engine *e, const char *path, unsigned threads, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    struct llama_context_params params = llama_context_default_params();
+    params.n_ctx = params.n_batch = params.n_ubatch = (uint32_t)e->max_tokens;
+    params.n_seq_max = 1;
+    params.n_threads = params.n_threads_batch = (int32_t)threads;
+    params.type_k = params.type_v = GGML_TYPE_F32;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.swa_full = true;
+    params.offload_kqv = false;
+    params.op_offload = false;
+    params.no_perf = true;
+    params.cb_eval = on_node;
+    params.cb_eval_user_data = e;
+    e->context = llama_init_from_model(e->model, params);
+    if (e->context == NULL)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "libllama cannot make a context for %s: %s", path, e->reason[0] != '\0' ? e->reason : "it gave no reason");
+    e->batch = llama_batch_init((int32_t)e->max_tokens, 0, 1);
+    GYRE_NEW(&e->layers, e->info.n_layers);
+done:
+    return st;
+}
+
+gyre_status gyre_engine_open(const char *path, size_t max_tokens, unsigned threads, gyre_engine **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_engine *e = NULL;
+    *out = NULL;
+    if (max_tokens < 2 || max_tokens > INT32_MAX)
+        GYRE_FAIL(GYRE_E_USAGE, "a chunk needs 2 tokens at least, %zu were asked", max_tokens);
+    GYRE_TRY(check_magic(path, err));
+    GYRE_NEW(&e, 1);
+    e->max_tokens = max_tokens;
+    if (threads == 0) {
+        long n = sysconf(_SC_NPROCESSORS_ONLN);
+        threads = n > 0 ? (unsigned)n : 1;
+    }
+    ggml_backend_load_all();
+    llama_backend_init();
+    llama_log_set(on_log, e);
+    GYRE_TRY(load_model(e, path, threads, err));
+    GYRE_TRY(make_context(e, path, threads, err));
+    *out = e;
+done:
+    if (st != GYRE_OK)
+        gyre_engine_close(e);
+    return st;
+}
+
+void gyre_engine_close(gyre_engine *e)
+{
+    if (e == NULL)
+        return;
+    llama_log_set(on_log, NULL);
+    for (size_t i = 0; e->layers != NULL && i < e->info.n_layers; i++) {
+        free(e->layers[i].factors);
+        free(e->layers[i].bias);
+    }
+    free(e->layers);
+    free(e->rows);
+    free(e->scores);
+    if (e->batch.token != NULL)
+        llama_batch_free(e->batch);
+    if (e->context != NULL)
+        llama_free(e->context);
+    if (e->model != NULL)
+        llama_model_free(e->model);
+    free(e);
+}
+
+const gyre_engine_info *gyre_engine_describe(const gyre_engine *e)
+{
+    return &e->info;
+}
+
+void gyre_engine_set_hook(gyre_engine *e, unsigned events, const bool *layers, gyre_engine_hook fn, void *user)
+{
+    e->events = events;
+    e->wanted = layers;
+    e->hook = fn;
+    e->user = user;
+}
+
+/* ---- text and chunks ---- */
+
+gyre_status gyre_engine_tokenize(gyre_engine *e, const char *text, size_t size, int32_t **tokens, size_t *n_tokens, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    *tokens = NULL;
+    *n_tokens = 0;
+    if (!e->info.has_tokenizer)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "this GGUF carries no tokenizer, so text cannot be given to it");
+    if (size > MAX_TEXT_BYTES)
+        GYRE_FAIL(GYRE_E_INPUT, "a text of %zu bytes is too long to be tokenized at once", size);
+    int32_t needed = -llama_tokenize(e->vocabulary, text, (int32_t)size, NULL, 0, true, false);
+    if (needed <= 0)
+        goto done;
+    GYRE_NEW(tokens, (size_t)needed);
+    int32_t n = llama_tokenize(e->vocabulary, text, (int32_t)size, *tokens, needed, true, false);
+    if (n < 0)
+        GYRE_FAIL(GYRE_E_INPUT, "libllama could not tokenize the text");
+    *n_tokens = (size_t)n;
+done:
+    if (st != GYRE_OK) {
+        free(*tokens);
+        *tokens = NULL;
+    }
+    return st;
+}
+
+static gyre_status fill_batch(gyre_engine *e, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (n_tokens < 2 || n_tokens > e->max_tokens)
+        GYRE_FAIL(GYRE_E_INTERNAL, "a chunk of %zu tokens in an engine opened for 2 to %zu", n_tokens, e->max_tokens);
+    for (size_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= e->info.n_vocabulary)
+            GYRE_FAIL(GYRE_E_INPUT, "token %zu is %ld, outside the vocabulary of %lu", i, (long)tokens[i], (unsigned long)e->info.n_vocabulary);
+        e->batch.token[i] = tokens[i];
+        e->batch.pos[i] = (llama_pos)i;
+        e->batch.n_seq_id[i] = 1;
+        e->batch.seq_id[i][0] = 0;
+        e->batch.logits[i] = i >= first_logit;
+    }
+    e->batch.logits[n_tokens - 1] = 1;
+    e->batch.n_tokens = (int32_t)n_tokens;
+done:
+    return st;
+}
+
+gyre_status gyre_engine_decode(gyre_engine *e, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_TRY(fill_batch(e, tokens, n_tokens, first_logit, err));
+    llama_memory_clear(llama_get_memory(e->context), true);
+    e->n_now = n_tokens;
+    e->n_writes = 0;
+    e->fault_status = GYRE_OK;
+    int32_t code = llama_decode(e->context, e->batch);
+    if (e->fault_status != GYRE_OK) {
+        if (err != NULL)
+            *err = e->fault;
+        GYRE_TRY(e->fault_status);
+    }
+    if (code != 0)
+        GYRE_FAIL(GYRE_E_INTERNAL, "libllama failed on a chunk of %zu tokens (code %ld): %s", n_tokens, (long)code, e->reason);
+    if (e->n_writes != 2 * (size_t)e->info.n_layers)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: its graph writes %zu cache blocks for %lu layers instead of one K and one V each (%s)",
+                  e->architecture,
+                  e->n_writes, (unsigned long)e->info.n_layers, "latent, shared or recurrent caches are not supported");
+done:
+    return st;
+}
+
+void gyre_engine_on_abort(void (*last_words)(const char *message))
+{
+    (void)ggml_set_abort_callback(last_words);
+}
+
+const float *gyre_engine_logits(gyre_engine *e, size_t index)
+{
+    return index < e->n_now && e->batch.logits[index] ? llama_get_logits_ith(e->context, (int32_t)index) : NULL;
+}

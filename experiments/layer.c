@@ -1,0 +1,179 @@
+#include "experiments/layer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics/energy.h"
+
+/* [doc, token, head, dim] -> [head][document][token][dim] for the named documents. */
+static void repack(const float *x, size_t tokens, size_t heads, size_t dim, gyre_documents docs, float *out)
+{
+    for (size_t h = 0; h < heads; h++)
+        for (size_t d = 0; d < docs.count; d++)
+            for (size_t t = 0; t < tokens; t++, out += dim)
+                memcpy(out, x + ((docs.index[d] * tokens + t) * heads + h) * dim, dim * sizeof *out);
+}
+
+static void repack_ints(const int32_t *x, size_t each, gyre_documents docs, int32_t *out)
+{
+    for (size_t d = 0; d < docs.count; d++)
+        memcpy(out + d * each, x + docs.index[d] * each, each * sizeof *out);
+}
+
+/* Queries: [doc, query, q_head, dim] -> [document][head][group][query][dim]; the heads of a group keep the capture's order. */
+static void repack_queries(gyre_layer *l, gyre_documents docs)
+{
+    float *out = l->q;
+    for (size_t d = 0; d < docs.count; d++)
+        for (size_t h = 0; h < l->n_heads; h++)
+            for (size_t qh = 0; qh < l->raw.n_q_heads; qh++) {
+                if (l->raw.kv_head_of[qh] != h)
+                    continue;
+                for (size_t s = 0; s < l->queries; s++, out += l->dim)
+                    memcpy(out, l->raw.q + ((docs.index[d] * l->queries + s) * l->raw.n_q_heads + qh) * l->dim, l->dim * sizeof *out);
+            }
+}
+
+/* Energies of every unit; `mean` has room for dim. */
+static void energies(const gyre_layer *l, gyre_stream stream, double *mean)
+{
+    size_t n = l->n_evaluation * l->tokens;
+    for (size_t h = 0; h < l->n_heads; h++) {
+        const float *rows = gyre_layer_rows(l, stream, h);
+        for (size_t i = 0; i < l->dim; i++) {
+            mean[i] = 0.0;
+            for (size_t r = 0; r < n; r++)
+                mean[i] += (double)rows[r * l->dim + i];
+            mean[i] /= (double)n;
+        }
+        for (size_t d = 0; d < l->n_evaluation; d++) {
+            const float *own = rows + d * l->tokens * l->dim;
+            l->energy[stream][d * l->n_heads + h] = gyre_energy_about(own, NULL, l->tokens, l->dim);
+            l->energy_centred[stream][d * l->n_heads + h] = gyre_energy_about(own, mean, l->tokens, l->dim);
+        }
+    }
+}
+
+/* Every kv head must serve the same number of query heads, or units could not be averaged alike. */
+static gyre_status check_groups(const gyre_layer *l, gyre_error *err)
+{
+    for (size_t h = 0; h < l->n_heads; h++) {
+        size_t count = 0;
+        for (size_t qh = 0; qh < l->raw.n_q_heads; qh++)
+            count += l->raw.kv_head_of[qh] == h;
+        if (count != l->group || count == 0)
+            return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "layer %u: kv head %zu serves %zu query heads, others %zu: such a model is not supported",
+                                  l->raw.layer, h, count, l->group);
+    }
+    return GYRE_OK;
+}
+
+gyre_status gyre_layer_load(gyre_capture *capture, size_t index, gyre_documents evaluation, gyre_documents calibration, gyre_layer **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_capture_data *info = gyre_capture_info(capture);
+    gyre_layer *l = NULL;
+    double *mean = NULL;
+    *out = NULL;
+    GYRE_NEW(&l, 1);
+    GYRE_TRY(gyre_capture_read_layer(capture, index, &l->raw, err));
+    l->n_heads = l->raw.n_kv_heads;
+    l->dim = l->raw.dim;
+    l->tokens = info->n_tokens;
+    l->queries = info->n_queries;
+    l->n_evaluation = evaluation.count;
+    l->n_calibration = calibration.count;
+    GYRE_NEW(&mean, l->dim);
+    l->group = l->raw.n_q_heads / l->n_heads;
+    size_t row = l->n_heads * l->tokens * l->dim;
+    for (int s = 0; s < 2; s++) {
+        const float *x = s == GYRE_K ? l->raw.k : l->raw.v;
+        GYRE_NEW(&l->rows[s], evaluation.count * row);
+        GYRE_NEW(&l->calibration[s], calibration.count * row);
+        GYRE_NEW(&l->energy[s], evaluation.count * l->n_heads);
+        GYRE_NEW(&l->energy_centred[s], evaluation.count * l->n_heads);
+        repack(x, l->tokens, l->n_heads, l->dim, evaluation, l->rows[s]);
+        repack(x, l->tokens, l->n_heads, l->dim, calibration, l->calibration[s]);
+        energies(l, (gyre_stream)s, mean);
+    }
+    GYRE_NEW(&l->pos, evaluation.count * l->tokens);
+    GYRE_NEW(&l->calibration_pos, calibration.count * l->tokens);
+    GYRE_NEW(&l->query_pos, evaluation.count * l->queries);
+    repack_ints(info->pos, l->tokens, evaluation, l->pos);
+    repack_ints(info->pos, l->tokens, calibration, l->calibration_pos);
+    GYRE_NEW(&l->exact, evaluation.count * l->n_heads);
+    if (l->raw.q != NULL) {
+        GYRE_TRY(check_groups(l, err));
+        repack_ints(info->query_pos, l->queries, evaluation, l->query_pos);
+        GYRE_NEW(&l->q, evaluation.count * l->queries * l->raw.n_q_heads * l->dim);
+        repack_queries(l, evaluation);
+    }
+    free(l->raw.k);
+    free(l->raw.v);
+    free(l->raw.q);
+    l->raw.k = l->raw.v = l->raw.q = NULL;
+    *out = l;
+    l = NULL;
+done:
+    free(mean);
+    gyre_layer_free(l);
+    return st;
+}
+
+void gyre_layer_free(gyre_layer *l)
+{
+    if (l == NULL)
+        return;
+    for (size_t i = 0; l->exact != NULL && i < l->n_evaluation * l->n_heads; i++)
+        gyre_attention_free(l->exact[i]);
+    for (int s = 0; s < 2; s++) {
+        free(l->rows[s]);
+        free(l->calibration[s]);
+        free(l->energy[s]);
+        free(l->energy_centred[s]);
+    }
+    free(l->exact);
+    free(l->pos);
+    free(l->calibration_pos);
+    free(l->query_pos);
+    free(l->q);
+    gyre_capture_layer_free(&l->raw);
+    free(l);
+}
+
+const float *gyre_layer_rows(const gyre_layer *l, gyre_stream stream, size_t head)
+{
+    return l->rows[stream] + head * l->n_evaluation * l->tokens * l->dim;
+}
+
+const float *gyre_layer_calibration(const gyre_layer *l, gyre_stream stream, size_t head)
+{
+    return l->calibration[stream] + head * l->n_calibration * l->tokens * l->dim;
+}
+
+gyre_unit gyre_layer_unit(const gyre_layer *l, size_t document, size_t head)
+{
+    size_t at = document * l->tokens * l->dim, unit = document * l->n_heads + head;
+    return (gyre_unit){
+        .tokens = l->tokens,
+        .dim = l->dim,
+        .queries = l->queries,
+        .group = l->group,
+        .k = gyre_layer_rows(l, GYRE_K, head) + at,
+        .v = gyre_layer_rows(l, GYRE_V, head) + at,
+        .energy = {l->energy[0][unit], l->energy[1][unit]},
+        .energy_centred = {l->energy_centred[0][unit], l->energy_centred[1][unit]},
+        .q = l->q == NULL ? NULL : l->q + (document * l->n_heads + head) * l->group * l->queries * l->dim,
+        .pos = l->pos + document * l->tokens,
+        .query_pos = l->query_pos + document * l->queries,
+        .score_scale = (double)l->raw.score_scale,
+        .window = l->raw.sliding_window,
+        .exact = l->exact[unit],
+    };
+}
+
+gyre_status gyre_layer_attend(gyre_layer *l, size_t document, size_t head, gyre_error *err)
+{
+    gyre_unit u = gyre_layer_unit(l, document, head);
+    return gyre_attention_new(&u, &l->exact[document * l->n_heads + head], err);
+}

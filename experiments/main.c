@@ -1,0 +1,117 @@
+/* The program: libraries made safe, signals, verbs. The only place that knows exit codes. */
+#define _POSIX_C_SOURCE 200809L
+#include <cblas.h>
+#include <gsl/gsl_errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build_info.h"
+#include "core/h5.h"
+#include "experiments/verb.h"
+
+/* The one object a signal handler may touch. */
+static volatile sig_atomic_t stop_requested;
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+static const gyre_verb verbs[] = {
+    {"run", "compute the cells of a configuration, merge, report",
+     "gyre run CONFIG.yaml [--out DIR] [--set path.to.key=value]... [--jobs N] [--shard i/n] [--dry-run] [--quiet]\n"
+     "  --out DIR     run folder (default out/<experiment>); a second run there computes what is missing\n"
+     "  --set a.b=c   overrides the configuration; may be given again\n"
+     "  --jobs N      threads (default: one a processor)\n"
+     "  --shard i/n   computes every n-th cell from i (i from 0; default: the Slurm array variables), does not merge: gyre merge DIR afterwards\n"
+     "  --dry-run     prints the plan and stops\n"
+     "example: gyre run configs/demo.yaml --out out/demo --set seeds=4\n",
+     gyre_verb_run_experiment},
+    {"plan", "show cells, skips and their reasons",
+     "gyre plan CONFIG.yaml [--set path.to.key=value]...\nexample: gyre plan configs/demo.yaml\n", gyre_verb_plan},
+    {"validate", "check a configuration without opening captures",
+     "gyre validate CONFIG.yaml [--set path.to.key=value]...\nexample: gyre validate configs/demo.yaml\n", gyre_verb_validate},
+    {"list", "all transforms, quantizers, metrics", "gyre list [--json]\n", gyre_verb_list},
+    {"describe", "one variant: options, bounds, flags, source", "gyre describe NAME [--json]\nexample: gyre describe rfft\n", gyre_verb_describe},
+    {"capture", "record K, V and Q of a language model", NULL, gyre_verb_capture},
+    {"merge", "make results.h5 of a run folder's cells",
+     "gyre merge DIR [--partial]\n  --partial     merges although cells are missing; comparisons that need them are INCOMPLETE\nexample: gyre merge out/demo\n", gyre_verb_merge},
+    {"report", "print arms and verdicts of a results file", "gyre report RESULTS.h5\nexample: gyre report out/demo/results.h5\n", gyre_verb_report},
+    {"figures", "draw a results file",
+     "gyre figures RESULTS.h5 [--out DIR] [--only NAME]\n  --out DIR     where PNG, SVG, PDF and CSV go (default: figures beside the file)\n"
+     "example: gyre figures out/demo/results.h5\n",
+     gyre_verb_figures},
+    {"verify", "check a results, cell or capture file",
+     "gyre verify FILE.h5 [--digest]\n  --digest      prints the scientific digest alone on a line\nexample: gyre verify --digest data/smollm2-135m.h5\n", gyre_verb_verify},
+};
+
+static void usage(FILE *out)
+{
+    (void)fprintf(out, "gyre %s: rotation and transform ablations on quantized KV caches\n\n", GYRE_VERSION);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        (void)fprintf(out, "  gyre %-9s %s\n", verbs[i].name, verbs[i].summary);
+    (void)fprintf(out, "\ngyre VERB --help tells more. Exit codes: 0 done, 1 a cell or check failed, 2 usage or configuration, 75 interrupted (run again to go on).\n");
+}
+
+static void catch_signals(void)
+{
+    struct sigaction act;
+    memset(&act, 0, sizeof act);
+    act.sa_handler = on_signal;
+    (void)sigaction(SIGINT, &act, NULL);
+    (void)sigaction(SIGTERM, &act, NULL);
+    act.sa_handler = SIG_IGN; /* a file that grows too long, or a reader that went away, is an error code, not a death */
+    (void)sigaction(SIGXFSZ, &act, NULL);
+}
+
+static const gyre_verb *find_verb(const char *name, gyre_error *err)
+{
+    const char *names[sizeof verbs / sizeof *verbs + 1] = {0};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+        names[i] = verbs[i].name;
+    }
+    const char *near = gyre_nearest(name, names);
+    (void)gyre_error_set(err, GYRE_E_USAGE, __FILE__, __LINE__, "there is no verb '%s'%s%s%s: gyre --help lists them", name, near != NULL ? " (did you mean '" : "",
+                         near != NULL ? near : "", near != NULL ? "'?)" : "");
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    gyre_error error = {0};
+    gyre_log *log = NULL;
+    gyre_status st = gyre_log_new(&log, stderr, false, &error);
+    if (st != GYRE_OK)
+        return gyre_status_exit(st);
+    (void)gsl_set_error_handler_off();
+    gyre_h5_quiet();
+    openblas_set_num_threads(1); /* threads are ours; one-thread products do not depend on their number */
+    catch_signals();
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        usage(argc < 2 ? stderr : stdout);
+        gyre_log_free(log);
+        return argc < 2 ? 2 : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("gyre %s (%s%s), %s, values %.12s\n", GYRE_VERSION, GYRE_BUILD_COMMIT, GYRE_BUILD_DIRTY ? ", dirty" : "", GYRE_BUILD_COMPILER, GYRE_VALUE_CODE);
+        gyre_log_free(log);
+        return 0;
+    }
+    const gyre_verb *verb = find_verb(argv[1], &error);
+    st = error.status;
+    if (verb != NULL && verb->usage != NULL && argc > 2 && strcmp(argv[2], "--help") == 0)
+        (void)fputs(verb->usage, stdout);
+    else if (verb != NULL)
+        st = verb->run(argc - 1, argv + 1, &(gyre_context){log, &stop_requested}, &error);
+    if (fflush(stdout) != 0 && st == GYRE_OK)
+        st = gyre_error_set(&error, GYRE_E_IO, __FILE__, __LINE__, "cannot write to standard output: is the disk full?");
+    if (st != GYRE_OK)
+        gyre_log_error(log, &error);
+    gyre_log_free(log);
+    return gyre_status_exit(st);
+}

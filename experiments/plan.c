@@ -1,0 +1,407 @@
+#define _POSIX_C_SOURCE 200809L
+#include "experiments/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build_info.h"
+#include "experiments/cell.h"
+#include "results/cells.h"
+
+/* ---- sources ---- */
+
+static gyre_status find_capture(const char *name, const gyre_search *search, char *path, size_t size, gyre_error *err)
+{
+    for (size_t i = 0; i < GYRE_PLAN_DIRS; i++) {
+        const char *dir = name[0] == '/' ? "" : search->dirs[i];
+        if (dir == NULL)
+            continue;
+        int n = snprintf(path, size, "%s%s%s", dir, dir[0] ? "/" : "", name);
+        if (n > 0 && (size_t)n < size && access(path, R_OK) == 0)
+            return GYRE_OK;
+    }
+    return gyre_error_set(err, GYRE_E_IO, __FILE__, __LINE__, "the capture %s is not there or not readable (looked from the working folder and from the configuration's)", name);
+}
+
+static gyre_status document_place(const gyre_capture_data *info, const char *name, const char *path, size_t *out, gyre_error *err)
+{
+    for (size_t i = 0; i < info->n_documents; i++)
+        if (strcmp(info->documents[i].name, name) == 0) {
+            *out = i;
+            return GYRE_OK;
+        }
+    return gyre_error_set(err, GYRE_E_CONFIG, __FILE__, __LINE__, "%s has no document '%s': h5dump -d /document lists them", path, name);
+}
+
+/* Named documents, or the default split: the first quarter calibrates, the rest is evaluated. */
+static gyre_status split(const gyre_config *c, const gyre_capture_data *info, const char *path, gyre_plan_source *s, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t n = info->n_documents, quarter = n / 4 > 0 ? n / 4 : 1;
+    if (n < 2)
+        GYRE_FAIL(GYRE_E_INPUT, "%s has %zu document; at least 2 are needed (one calibrates)", path, n);
+    GYRE_NEW(&s->evaluation, n + c->n_evaluation);
+    GYRE_NEW(&s->calibration, n + c->n_calibration);
+    for (; s->n_calibration < (c->n_calibration > 0 ? c->n_calibration : quarter); s->n_calibration++) {
+        size_t i = s->n_calibration;
+        s->calibration[i] = i;
+        if (c->n_calibration > 0)
+            GYRE_TRY(document_place(info, c->calibration[i], path, &s->calibration[i], err));
+    }
+    for (size_t i = 0; i < (c->n_evaluation > 0 ? c->n_evaluation : n); i++) {
+        size_t place = i;
+        bool calibrates = false;
+        if (c->n_evaluation > 0)
+            GYRE_TRY(document_place(info, c->evaluation[i], path, &place, err));
+        for (size_t j = 0; j < s->n_calibration; j++)
+            calibrates = calibrates || s->calibration[j] == place;
+        if (calibrates && c->n_evaluation > 0 && !c->leak)
+            GYRE_FAIL(GYRE_E_CONFIG, "document '%s' calibrates and is evaluated: name the calibration documents too, or say leak: deliberate", info->documents[place].name);
+        if (!calibrates || c->n_evaluation > 0)
+            s->evaluation[s->n_evaluation++] = place;
+    }
+    if (s->n_evaluation == 0)
+        GYRE_FAIL(GYRE_E_CONFIG, "%s: no document is left to evaluate", path);
+done:
+    return st;
+}
+
+static gyre_status pick_layers(const gyre_config *c, const gyre_capture_data *info, const char *path, gyre_plan_source *s, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_NEW(&s->layer_index, info->n_layers);
+    for (size_t i = 0; i < info->n_layers; i++) {
+        bool wanted = c->all_layers;
+        for (size_t j = 0; j < c->n_layers; j++)
+            wanted = wanted || c->layers[j] == info->layers[i].layer;
+        if (wanted)
+            s->layer_index[s->n_layers++] = i;
+    }
+    for (size_t j = 0; j < c->n_layers; j++) {
+        bool found = false;
+        for (size_t i = 0; i < info->n_layers; i++)
+            found = found || info->layers[i].layer == c->layers[j];
+        if (!found)
+            GYRE_FAIL(GYRE_E_CONFIG, "%s has no layer %u", path, c->layers[j]);
+    }
+done:
+    return st;
+}
+
+static gyre_status keep_names(gyre_table *t, const gyre_capture_data *info, const size_t *places, size_t n, const char *const **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char **names = NULL;
+    GYRE_TRY(gyre_table_keep(t, n, sizeof *names, &names, err));
+    for (size_t i = 0; i < n; i++)
+        GYRE_TRY(gyre_table_text(t, info->documents[places[i]].name, &names[i], err));
+    *out = names;
+done:
+    return st;
+}
+
+/* Unique in the table: the same model captured twice gets its place as a suffix. */
+static gyre_status name_source(gyre_table *t, size_t index, const char *model, gyre_error *err)
+{
+    char name[256];
+    (void)snprintf(name, sizeof name, "%.200s", model);
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(t->sources[i].name, name) == 0)
+            (void)snprintf(name, sizeof name, "%.200s#%zu", model, index + 1);
+    return gyre_table_text(t, name, &t->sources[index].name, err);
+}
+
+static gyre_status open_source(const gyre_config *c, const gyre_search *search, size_t index, gyre_plan *plan, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char path[4096], digest[GYRE_SHA256_HEX];
+    gyre_plan_source *s = &plan->sources[index];
+    gyre_table *t = plan->table;
+    gyre_source *out = &t->sources[index];
+    uint32_t *layers, *heads;
+    GYRE_TRY(find_capture(c->captures[index], search, path, sizeof path, err));
+    GYRE_TRY(gyre_capture_open(path, &s->capture, err));
+    const gyre_capture_data *info = gyre_capture_info(s->capture);
+    for (size_t m = 0; m < c->n_metrics; m++)
+        if (c->metrics[m]->reads != 0 && info->n_queries == 0)
+            GYRE_FAIL(GYRE_E_INPUT, "%s holds no queries, which the metric %s needs: capture it again with --queries, or leave that metric out", path, c->metrics[m]->name);
+    GYRE_TRY(split(c, info, path, s, err));
+    GYRE_TRY(pick_layers(c, info, path, s, err));
+    GYRE_TRY(gyre_capture_digest(s->capture, digest, err));
+    GYRE_TRY(name_source(t, index, info->model_name, err));
+    GYRE_TRY(gyre_table_text(t, c->captures[index], &out->path, err));
+    GYRE_TRY(gyre_table_text(t, digest, &out->digest, err));
+    GYRE_TRY(gyre_table_text(t, info->model_sha256, &out->model_sha256, err));
+    GYRE_TRY(gyre_table_text(t, info->architecture, &out->architecture, err));
+    out->n_documents = s->n_evaluation;
+    out->n_calibration = s->n_calibration;
+    GYRE_TRY(keep_names(t, info, s->evaluation, s->n_evaluation, &out->documents, err));
+    GYRE_TRY(keep_names(t, info, s->calibration, s->n_calibration, &out->calibration, err));
+    out->leak = c->leak;
+    out->n_layers = s->n_layers;
+    GYRE_TRY(gyre_table_keep(t, s->n_layers, sizeof *layers, &layers, err));
+    GYRE_TRY(gyre_table_keep(t, s->n_layers, sizeof *heads, &heads, err));
+    for (size_t i = 0; i < s->n_layers; i++) {
+        const gyre_capture_layer *l = &info->layers[s->layer_index[i]];
+        layers[i] = l->layer;
+        heads[i] = (uint32_t)l->n_kv_heads;
+        out->dim = (uint32_t)l->dim;
+        out->has_bias = out->has_bias || l->k_bias != NULL;
+    }
+    out->layers = layers;
+    out->n_heads = heads;
+done:
+    return st;
+}
+
+/* ---- cells ---- */
+
+/* Everything that determines a cell's value, in a fixed order; nothing else. */
+static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_cell *cell, char key[GYRE_SHA256_HEX], gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_sha256 *h = NULL;
+    GYRE_TRY(gyre_sha256_new(&h, err));
+    gyre_sha256_add_text(h, GYRE_CELL_SCHEMA " " GYRE_CELL_VERSION);
+    gyre_sha256_add_text(h, GYRE_VALUE_CODE);
+    gyre_sha256_add_text(h, source->digest);
+    gyre_sha256_add_uint(h, cell->layer);
+    gyre_sha256_add_text(h, cell->codec_k);
+    gyre_sha256_add_text(h, cell->codec_v);
+    gyre_sha256_add_uint(h, cell->seeded ? c->campaign_seed : 0);
+    gyre_sha256_add_uint(h, cell->seed);
+    gyre_sha256_add_uint(h, source->n_documents);
+    for (size_t i = 0; i < source->n_documents; i++)
+        gyre_sha256_add_text(h, source->documents[i]);
+    gyre_sha256_add_uint(h, source->n_calibration);
+    for (size_t i = 0; i < source->n_calibration; i++)
+        gyre_sha256_add_text(h, source->calibration[i]);
+    for (size_t i = 0; i < c->n_metrics; i++)
+        gyre_sha256_add_text(h, c->metrics[i]->name);
+    st = gyre_sha256_hex(h, key, err);
+    h = NULL;
+done:
+    gyre_sha256_free(h);
+    return st;
+}
+
+/* Builds the codecs of head 0 to learn whether the arm applies to this layer; *why is "" when it does. */
+static gyre_status applies(const gyre_arm *arm, const gyre_capture_layer *raw, size_t tokens, char *why, size_t why_size, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_layer shape = {.raw = *raw, .n_heads = raw->n_kv_heads, .dim = raw->dim, .tokens = tokens};
+    why[0] = '\0';
+    for (int s = 0; s < 2; s++) {
+        gyre_codec *codec = NULL;
+        gyre_error reason = {0};
+        if (!arm->codes[s])
+            continue;
+        gyre_site site = gyre_cell_site(&shape, (gyre_stream)s, 0, 0, 0);
+        gyre_status built = gyre_codec_new(&arm->codec[s], &site, &codec, &reason);
+        gyre_codec_free(codec);
+        if (built == GYRE_E_APPLICABLE)
+            (void)snprintf(why, why_size, "%s", reason.message);
+        else if (built != GYRE_OK)
+            GYRE_FAIL(built, "%s", reason.message);
+    }
+done:
+    return st;
+}
+
+static size_t seeds_of(const gyre_config *c, const gyre_arm_point *p)
+{
+    return p->seeded ? c->seeds : 1;
+}
+
+static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t source, size_t layer, size_t point, size_t *next, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_table *t = plan->table;
+    const gyre_plan_source *s = &plan->sources[source];
+    const gyre_capture_data *info = gyre_capture_info(s->capture);
+    const gyre_capture_layer *raw = &info->layers[s->layer_index[layer]];
+    const gyre_arm_point *p = &c->points[point];
+    static const char *const streams[] = {"none", "k", "v", "kv"};
+    char codec[2][GYRE_CODEC_TEXT] = {"exact", "exact"}, why[GYRE_ERROR_TEXT];
+    const char *texts[2], *arm, *name, *reason;
+    for (int i = 0; i < 2; i++) {
+        if (p->arm.codes[i])
+            gyre_codec_canonical(&p->arm.codec[i], codec[i], sizeof codec[i]);
+        GYRE_TRY(gyre_table_text(t, codec[i], &texts[i], err));
+    }
+    GYRE_TRY(applies(&p->arm, raw, info->n_tokens, why, sizeof why, err));
+    GYRE_TRY(gyre_table_text(t, p->arm.name, &arm, err));
+    GYRE_TRY(gyre_table_text(t, p->point, &name, err));
+    GYRE_TRY(gyre_table_text(t, why, &reason, err));
+    for (size_t seed = 0; seed < seeds_of(c, p); seed++) {
+        gyre_cell *cell = &t->cells[*next];
+        *cell = (gyre_cell){.source = source,
+                            .layer = raw->layer,
+                            .arm = arm,
+                            .point = name,
+                            .streams = streams[(p->arm.codes[0] ? 1 : 0) + (p->arm.codes[1] ? 2 : 0)],
+                            .codec_k = texts[0],
+                            .codec_v = texts[1],
+                            .seeded = p->seeded,
+                            .seed = (uint32_t)seed,
+                            .status = why[0] ? GYRE_CELL_SKIPPED : GYRE_CELL_MISSING,
+                            .reason = reason,
+                            .flags = "",
+                            .payload_bits = (double)NAN,
+                            .side_bits = (double)NAN,
+                            .total_bits = (double)NAN,
+                            .n_documents = s->n_evaluation,
+                            .n_heads = raw->n_kv_heads};
+        GYRE_TRY(make_key(c, &t->sources[source], cell, cell->key, err));
+        plan->cell_point[*next] = point;
+        plan->cell_layer[*next] = layer;
+        (*next)++;
+    }
+done:
+    return st;
+}
+
+static gyre_status make_cells(const gyre_config *c, gyre_plan *plan, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t count = 0, next = 0;
+    for (size_t s = 0; s < plan->n_sources; s++)
+        for (size_t p = 0; p < c->n_points; p++)
+            count += plan->sources[s].n_layers * seeds_of(c, &c->points[p]);
+    GYRE_TRY(gyre_table_keep(plan->table, count, sizeof *plan->table->cells, &plan->table->cells, err));
+    GYRE_NEW(&plan->cell_point, count);
+    GYRE_NEW(&plan->cell_layer, count);
+    plan->table->n_cells = count;
+    for (size_t s = 0; s < plan->n_sources; s++)
+        for (size_t l = 0; l < plan->sources[s].n_layers; l++)
+            for (size_t p = 0; p < c->n_points; p++)
+                GYRE_TRY(fill_cells(c, plan, s, l, p, &next, err));
+done:
+    return st;
+}
+
+/* ---- comparisons ---- */
+
+/* Points at which both arms exist: those of equal name; an arm without grid points meets every point of the other. */
+static const char *shared_point(const gyre_config *c, const char *against, const char *point)
+{
+    bool bare = false;
+    for (size_t i = 0; i < c->n_points; i++)
+        if (strcmp(c->points[i].arm.name, against) == 0) {
+            if (strcmp(c->points[i].point, point) == 0)
+                return point;
+            bare = bare || c->points[i].point[0] == '\0';
+        }
+    return bare ? point : NULL;
+}
+
+static gyre_status make_comparisons(const gyre_config *c, gyre_plan *plan, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_table *t = plan->table;
+    GYRE_TRY(gyre_table_keep(t, c->n_compare * plan->n_sources * c->n_points, sizeof *t->comparisons, &t->comparisons, err));
+    for (size_t s = 0; s < plan->n_sources; s++)
+        for (size_t i = 0; i < c->n_compare; i++)
+            for (size_t p = 0; p < c->n_points; p++) {
+                const gyre_compare_spec *spec = &c->compare[i];
+                if (strcmp(c->points[p].arm.name, spec->arm) != 0 || shared_point(c, spec->against, c->points[p].point) == NULL)
+                    continue;
+                gyre_comparison *x = &t->comparisons[t->n_comparisons++];
+                x->source = s;
+                x->ratio = spec->ratio;
+                x->has_margin = spec->has_margin;
+                x->margin = spec->has_margin ? spec->margin : (double)NAN;
+                x->alpha = spec->alpha;
+                GYRE_TRY(gyre_table_text(t, spec->arm, &x->arm, err));
+                GYRE_TRY(gyre_table_text(t, spec->against, &x->against, err));
+                GYRE_TRY(gyre_table_text(t, spec->metric, &x->metric, err));
+                GYRE_TRY(gyre_table_text(t, spec->family, &x->family, err));
+                GYRE_TRY(gyre_table_text(t, c->points[p].point, &x->point, err));
+            }
+done:
+    return st;
+}
+
+/* ---- whole ---- */
+
+static gyre_status fill_head(const gyre_config *c, gyre_table *t, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char **names, **units;
+    GYRE_TRY(gyre_table_text(t, c->experiment, &t->experiment, err));
+    GYRE_TRY(gyre_table_text(t, gyre_yaml_source(c->yaml), &t->config_source, err));
+    GYRE_TRY(gyre_table_text(t, c->overrides, &t->config_overrides, err));
+    GYRE_TRY(gyre_table_text(t, c->canonical, &t->config_canonical, err));
+    memcpy(t->config_sha256, c->sha256, sizeof t->config_sha256);
+    memcpy(t->analysis_sha256, c->analysis_sha256, sizeof t->analysis_sha256);
+    (void)snprintf(t->value_code, sizeof t->value_code, "%s", GYRE_VALUE_CODE);
+    t->campaign_seed = c->campaign_seed;
+    t->n_seeds = c->seeds;
+    GYRE_TRY(gyre_table_keep(t, c->n_metrics, sizeof *names, &names, err));
+    GYRE_TRY(gyre_table_keep(t, c->n_metrics, sizeof *units, &units, err));
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        names[i] = c->metrics[i]->name;
+        units[i] = c->metrics[i]->unit;
+    }
+    t->n_metrics = c->n_metrics;
+    t->metrics = names;
+    t->metric_units = units;
+done:
+    return st;
+}
+
+gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre_log *log, gyre_plan **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_plan *plan = NULL;
+    *out = NULL;
+    GYRE_NEW(&plan, 1);
+    GYRE_TRY(gyre_table_new(&plan->table, err));
+    GYRE_TRY(fill_head(c, plan->table, err));
+    GYRE_NEW(&plan->sources, c->n_captures);
+    plan->n_sources = plan->table->n_sources = c->n_captures;
+    GYRE_TRY(gyre_table_keep(plan->table, c->n_captures, sizeof *plan->table->sources, &plan->table->sources, err));
+    for (size_t i = 0; i < c->n_captures; i++) {
+        GYRE_TRY(open_source(c, search, i, plan, err));
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(plan->table->sources[i].digest, plan->table->sources[j].digest) == 0)
+                gyre_log_warning(log, "%s and %s hold the same data: their comparisons are not independent", c->captures[j], c->captures[i]);
+    }
+    GYRE_TRY(make_cells(c, plan, err));
+    GYRE_TRY(make_comparisons(c, plan, err));
+    *out = plan;
+    plan = NULL;
+done:
+    gyre_plan_free(plan);
+    return st;
+}
+
+void gyre_plan_free(gyre_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    for (size_t i = 0; plan->sources != NULL && i < plan->n_sources; i++) {
+        gyre_capture_close(plan->sources[i].capture);
+        free(plan->sources[i].layer_index);
+        free(plan->sources[i].evaluation);
+        free(plan->sources[i].calibration);
+    }
+    free(plan->sources);
+    free(plan->cell_point);
+    free(plan->cell_layer);
+    gyre_table_free(plan->table);
+    free(plan);
+}
+
+gyre_documents gyre_plan_evaluation(const gyre_plan *plan, size_t source)
+{
+    return (gyre_documents){plan->sources[source].n_evaluation, plan->sources[source].evaluation};
+}
+
+gyre_documents gyre_plan_calibration(const gyre_plan *plan, size_t source)
+{
+    return (gyre_documents){plan->sources[source].n_calibration, plan->sources[source].calibration};
+}

@@ -1,0 +1,210 @@
+#include "experiments/report.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "results/results_file.h"
+#include "results/summary.h"
+
+/* Intervals of single arms, and of the pairs in discord. */
+static const double interval_alpha = 0.05;
+
+enum { NUMBER_TEXT = 48 };
+
+/* 0.0123 [0.0119, 0.0127] in few digits; "-" where there is nothing. */
+static void interval_text(double mean, double lo, double hi, char text[NUMBER_TEXT])
+{
+    if (isnan(mean))
+        (void)snprintf(text, NUMBER_TEXT, "-");
+    else if (isnan(lo))
+        (void)snprintf(text, NUMBER_TEXT, "%.3g", mean);
+    else
+        (void)snprintf(text, NUMBER_TEXT, "%.3g [%.3g, %.3g]", mean, lo, hi);
+}
+
+static void p_text(double p, char text[NUMBER_TEXT])
+{
+    if (isnan(p))
+        (void)snprintf(text, NUMBER_TEXT, "-");
+    else if (p < 1e-300)
+        (void)snprintf(text, NUMBER_TEXT, "<1e-300");
+    else
+        (void)snprintf(text, NUMBER_TEXT, p < 0.001 ? "%.1e" : "%.3f", p);
+}
+
+static void head(const gyre_table *t, const gyre_provenance *p, FILE *out)
+{
+    size_t ok = 0, skipped = 0, other = 0, flagged = 0;
+    for (size_t i = 0; i < t->n_cells; i++) {
+        ok += t->cells[i].status == GYRE_CELL_OK;
+        skipped += t->cells[i].status == GYRE_CELL_SKIPPED;
+        other += t->cells[i].status != GYRE_CELL_OK && t->cells[i].status != GYRE_CELL_SKIPPED;
+        flagged += t->cells[i].flags != NULL && t->cells[i].flags[0] != '\0';
+    }
+    (void)fprintf(out, "%s: %zu cells OK, %zu skipped, %zu missing or failed; build %s%s; configuration %.12s, analysis plan %.12s\n", t->experiment, ok, skipped, other,
+                  p->build_id, p->git_dirty ? " (DIRTY: not the code of any commit)" : "", t->config_sha256, t->analysis_sha256);
+    if (flagged > 0)
+        (void)fprintf(out, "%zu cells lie within 10x of their capture's storage error (flag storage_floor)\n", flagged);
+}
+
+/* ---- arms ---- */
+
+/* Longest text of a column decides its width. */
+static int arm_width(const gyre_table *t)
+{
+    size_t most = 3;
+    for (size_t i = 0; i < t->n_cells; i++)
+        most = strlen(t->cells[i].arm) > most ? strlen(t->cells[i].arm) : most;
+    return (int)most;
+}
+
+static int point_width(const gyre_table *t)
+{
+    size_t most = 5;
+    for (size_t i = 0; i < t->n_cells; i++)
+        most = strlen(t->cells[i].point) > most ? strlen(t->cells[i].point) : most;
+    return (int)most;
+}
+
+/* One line an arm point: bits, then every metric with its interval. */
+static void arms_of(const gyre_table *t, size_t source, const char *streams, const gyre_summary *all, size_t count, FILE *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < count; i++)
+        any = any || (all[i].source == source && strcmp(all[i].streams, streams) == 0);
+    if (!any)
+        return;
+    (void)fprintf(out, "\n%s, arms that code %s (mean over documents and seeds, 95 %% interval; lower is better)\n", t->sources[source].name,
+                  strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing");
+    (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
+    for (size_t m = 0; m < t->n_metrics; m++)
+        (void)fprintf(out, "  %-29s", t->metrics[m]);
+    (void)fprintf(out, "\n");
+    for (size_t i = 0; i < count; i += t->n_metrics) {
+        const gyre_summary *s = &all[i];
+        if (s->source != source || strcmp(s->streams, streams) != 0)
+            continue;
+        (void)fprintf(out, "  %-*s %-*s", arm_width(t), s->arm, point_width(t), s->point);
+        if (strcmp(s->status, "SKIPPED") == 0 || strcmp(s->status, "INCOMPLETE") == 0) {
+            (void)fprintf(out, " %s: %s\n", s->status, s->reason);
+            continue;
+        }
+        (void)fprintf(out, " %7.3f %7.3f", s->payload_bits, s->total_bits);
+        for (size_t m = 0; m < t->n_metrics; m++) {
+            char text[NUMBER_TEXT];
+            interval_text(s[m].mean, s[m].lo, s[m].hi, text);
+            (void)fprintf(out, "  %-29s", text);
+        }
+        (void)fprintf(out, "\n");
+    }
+}
+
+/* ---- verdicts ---- */
+
+/* Ratios are shown as such, not as logarithms. */
+static double shown(const gyre_comparison *c, double x)
+{
+    return c->ratio ? exp(x) : x;
+}
+
+static void verdict_line(const gyre_table *t, const gyre_comparison *c, FILE *out)
+{
+    char estimate[NUMBER_TEXT], worst[NUMBER_TEXT], p[NUMBER_TEXT], tost[NUMBER_TEXT], margin[NUMBER_TEXT] = "-", needed[NUMBER_TEXT];
+    (void)fprintf(out, "  %-*s vs %-*s %-*s %-12s", arm_width(t), c->arm, arm_width(t), c->against, point_width(t), c->point, c->metric);
+    if (strcmp(c->status, "OK") != 0) {
+        (void)fprintf(out, " %s: %s\n", c->status, c->reason);
+        return;
+    }
+    interval_text(shown(c, c->estimate), shown(c, c->ci_low), shown(c, c->ci_high), estimate);
+    interval_text(shown(c, c->worst_estimate), shown(c, c->worst_low), shown(c, c->worst_high), worst);
+    p_text(c->p_adjusted, p);
+    p_text(c->p_tost_adjusted, tost);
+    if (c->has_margin)
+        (void)snprintf(margin, sizeof margin, "%s%.4g", c->ratio ? "x" : "", c->margin);
+    (void)snprintf(needed, sizeof needed, "%s%.4g", c->ratio ? "x" : "", shown(c, c->margin_needed));
+    (void)fprintf(out, " %-22s %-12s p %-8s TOST p %-8s margin %-6s (would need %s); layer %u: %s; bits %.3f vs %.3f; %zu documents, %zu seeds\n", estimate, c->verdict, p,
+                  tost, margin, needed, c->worst_layer, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, c->n_seeds);
+}
+
+/* One number of comparisons by verdict. */
+static void verdict_counts(const gyre_table *t, FILE *out)
+{
+    static const char *const words[] = {"EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE"};
+    size_t other = 0;
+    (void)fprintf(out, "  in all:");
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        size_t n = 0;
+        for (size_t i = 0; i < t->n_comparisons; i++)
+            n += strcmp(t->comparisons[i].status, "OK") == 0 && strcmp(t->comparisons[i].verdict, words[w]) == 0;
+        (void)fprintf(out, " %zu %s,", n, words[w]);
+    }
+    for (size_t i = 0; i < t->n_comparisons; i++)
+        other += strcmp(t->comparisons[i].status, "OK") != 0;
+    (void)fprintf(out, " %zu not judged\n", other);
+}
+
+static void verdicts(const gyre_table *t, FILE *out)
+{
+    if (t->n_comparisons == 0)
+        return;
+    (void)fprintf(out, "\nVerdicts: arm over the other (a ratio below 1, or a difference below 0, is better) with 95 %% interval unless alpha says otherwise;\n"
+                       "p and TOST p are Holm-adjusted in their family; the layer named is the one with the largest difference, with its own interval\n");
+    for (size_t s = 0; s < t->n_sources; s++) {
+        (void)fprintf(out, "%s%s\n", t->sources[s].name, t->sources[s].leak ? " (LEAK: calibration overlaps evaluation, deliberately)" : "");
+        for (size_t i = 0; i < t->n_comparisons; i++)
+            if (t->comparisons[i].source == s)
+                verdict_line(t, &t->comparisons[i], out);
+    }
+    verdict_counts(t, out);
+}
+
+/* ---- order ---- */
+
+static size_t metric_index(const gyre_table *t, const char *name)
+{
+    size_t m = 0;
+    while (m < t->n_metrics && strcmp(t->metrics[m], name) != 0)
+        m++;
+    return m;
+}
+
+static gyre_status order(gyre_table *t, const char *a, const char *b, FILE *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_discord *pairs = NULL;
+    size_t ma = metric_index(t, a), mb = metric_index(t, b), n = 0, examined = 0;
+    if (ma == t->n_metrics || mb == t->n_metrics)
+        return GYRE_OK;
+    GYRE_TRY(gyre_discords(t, ma, mb, interval_alpha, &pairs, &n, &examined, err));
+    (void)fprintf(out, "\n%s against %s: of %zu pairs of arms at equal grid points, %zu are ordered oppositely (exploratory: both paired 95 %% intervals exclude no difference)\n",
+                  a, b, examined, n);
+    for (size_t i = 0; i < n; i++) {
+        const gyre_discord *d = &pairs[i];
+        (void)fprintf(out, "  %-20s %-*s %-*s beats %-*s by %s (x%.3g [%.3g, %.3g]) but loses by %s (x%.3g [%.3g, %.3g])\n", t->sources[d->source].name, point_width(t), d->point,
+                      arm_width(t), d->better_by_a, arm_width(t), d->better_by_b, a, d->ratio_a, d->ratio_a_lo, d->ratio_a_hi, b, d->ratio_b, d->ratio_b_lo, d->ratio_b_hi);
+    }
+done:
+    return st;
+}
+
+gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_error *err)
+{
+    static const char *const streams[] = {"k", "v", "kv", "none"};
+    gyre_status st = GYRE_OK;
+    gyre_table *t = NULL;
+    gyre_provenance provenance;
+    const gyre_summary *all = NULL;
+    size_t count = 0;
+    GYRE_TRY(gyre_results_read(path, &t, &provenance, log, err));
+    GYRE_TRY(gyre_summarise(t, interval_alpha, &all, &count, err));
+    head(t, &provenance, out);
+    for (size_t s = 0; s < t->n_sources; s++)
+        for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+            arms_of(t, s, streams[i], all, count, out);
+    verdicts(t, out);
+    GYRE_TRY(order(t, "nmse", "softmax_kl", out, err));
+    GYRE_TRY(order(t, "nmse_centred", "softmax_kl", out, err));
+done:
+    gyre_table_free(t);
+    return st;
+}

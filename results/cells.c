@@ -1,0 +1,385 @@
+#define _POSIX_C_SOURCE 200809L
+#include "results/cells.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/commit.h"
+#include "core/h5.h"
+#include "core/sha256.h"
+#include "tensors/seal.h"
+
+enum { MAX_DIMENSION = 65536 }; /* of values: more is no cell but a hostile file */
+
+static const char *const bit_names[3] = { "payload_bits", "side_bits", "total_bits" };
+
+/* ---- names ---- */
+
+static gyre_status cell_path(const char *folder, const char *key, char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t size = strlen(folder) + strlen("/cells/") + strlen(key) + strlen(".h5") + 1;
+    GYRE_NEW(out, size);
+    (void)snprintf(*out, size, "%s/cells/%s.h5", folder, key);
+done:
+    return st;
+}
+
+gyre_status gyre_cells_prepare(const char *folder, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char *path = NULL;
+    size_t size = strlen(folder) + strlen("/cells") + 1;
+    GYRE_NEW(&path, size);
+    (void)snprintf(path, size, "%s/cells", folder);
+    GYRE_TRY(gyre_make_folder(path, err));
+done:
+    free(path);
+    return st;
+}
+
+bool gyre_cell_exists(const char *folder, const char *key)
+{
+    char *path = NULL;
+    bool there = cell_path(folder, key, &path, NULL) == GYRE_OK && access(path, R_OK) == 0;
+    free(path);
+    return there;
+}
+
+/* "nmse,softmax_kl": the metrics of a table in order. */
+static gyre_status metric_list(const gyre_table *table, char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t size = 1;
+    for (size_t m = 0; m < table->n_metrics; m++)
+        size += strlen(table->metrics[m]) + 1;
+    GYRE_NEW(out, size);
+    for (size_t m = 0, used = 0; m < table->n_metrics; m++)
+        used += (size_t)snprintf(*out + used, size - used, "%s%s", m > 0 ? "," : "", table->metrics[m]);
+done:
+    return st;
+}
+
+/* ---- content ---- */
+
+void gyre_cell_file_free(gyre_cell_file *file)
+{
+    free(file->key);
+    free(file->status);
+    free(file->reason);
+    free(file->flags);
+    free(file->metrics);
+    free(file->values);
+    *file = (gyre_cell_file){0};
+}
+
+static size_t value_count(const gyre_cell_file *file)
+{
+    return file->n_metrics * file->n_documents * file->n_heads;
+}
+
+static gyre_status content_digest(gyre_cell_file *file, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_sha256 *h = NULL;
+    GYRE_TRY(gyre_sha256_new(&h, err));
+    const char *const texts[] = { GYRE_CELL_SCHEMA, file->key, file->status, file->reason, file->flags, file->metrics };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        gyre_sha256_add_text(h, texts[i]);
+    gyre_sha256_add_uint(h, file->n_metrics);
+    gyre_sha256_add_uint(h, file->n_documents);
+    gyre_sha256_add_uint(h, file->n_heads);
+    if (file->values != NULL) {
+        gyre_sha256_add(h, file->bits, sizeof file->bits);
+        gyre_sha256_add(h, file->values, value_count(file) * sizeof *file->values);
+    }
+    st = gyre_sha256_hex(h, file->digest, err);
+done:
+    return st;
+}
+
+static double plain_nan(double x)
+{
+    return isnan(x) ? (double)NAN : x; /* one NaN, not whichever sign the processor made */
+}
+
+static gyre_status copy_text(const char *text, char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t size = strlen(text) + 1;
+    GYRE_NEW(out, size);
+    memcpy(*out, text, size);
+done:
+    return st;
+}
+
+static gyre_status copy_values(const gyre_table *table, const gyre_cell *cell, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    out->n_metrics = table->n_metrics;
+    out->n_documents = cell->n_documents;
+    out->n_heads = cell->n_heads;
+    out->bits[0] = plain_nan(cell->payload_bits);
+    out->bits[1] = plain_nan(cell->side_bits);
+    out->bits[2] = plain_nan(cell->total_bits);
+    GYRE_NEW(&out->values, value_count(out));
+    for (size_t i = 0; i < value_count(out); i++)
+        out->values[i] = plain_nan(cell->values[i]);
+done:
+    return st;
+}
+
+/* The content of a cell as its file will hold it. */
+static gyre_status content_of(const gyre_table *table, const gyre_cell *cell, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_TRY(copy_text(cell->key, &out->key, err));
+    GYRE_TRY(copy_text(gyre_cell_status_name(cell->status), &out->status, err));
+    GYRE_TRY(copy_text(cell->reason == NULL ? "" : cell->reason, &out->reason, err));
+    GYRE_TRY(copy_text(cell->flags == NULL ? "" : cell->flags, &out->flags, err));
+    GYRE_TRY(metric_list(table, &out->metrics, err));
+    out->wall_s = plain_nan(cell->wall_s);
+    if (cell->status == GYRE_CELL_OK)
+        GYRE_TRY(copy_values(table, cell, out, err));
+    GYRE_TRY(content_digest(out, err));
+done:
+    return st;
+}
+
+/* ---- writing ---- */
+
+static gyre_status write_values(hid_t file, const gyre_cell_file *content, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hsize_t dims[3] = { content->n_metrics, content->n_documents, content->n_heads };
+    hid_t set = H5I_INVALID_HID;
+    GYRE_TRY(gyre_h5_write(file, "values", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 3, dims, NULL, content->values, err));
+    set = H5Dopen2(file, "values", H5P_DEFAULT);
+    if (set < 0)
+        GYRE_H5_FAIL(GYRE_E_IO, "cannot open the dataset just written");
+    for (size_t i = 0; i < 3; i++)
+        GYRE_TRY(gyre_h5_attr_real(set, bit_names[i], content->bits[i], err));
+done:
+    if (set >= 0)
+        (void)H5Dclose(set);
+    return st;
+}
+
+static gyre_status write_content(hid_t file, const gyre_cell_file *content, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hid_t timing = H5I_INVALID_HID;
+    const char *const attributes[][2] = { { "schema", GYRE_CELL_SCHEMA }, { "schema_version", GYRE_CELL_VERSION }, { "key", content->key },
+                                          { "status", content->status },       { "reason", content->reason },         { "flags", content->flags },
+                                          { "metrics", content->metrics },     { "content_sha256", content->digest } };
+    for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
+        GYRE_TRY(gyre_h5_attr_text(file, attributes[i][0], attributes[i][1], err));
+    if (content->values != NULL)
+        GYRE_TRY(write_values(file, content, err));
+    GYRE_TRY(gyre_h5_group(file, "timing", &timing, err));
+    GYRE_TRY(gyre_h5_attr_real(timing, "wall_s", content->wall_s, err));
+done:
+    if (timing >= 0)
+        (void)H5Gclose(timing);
+    return st;
+}
+
+/* Is what the file says what was to be written? */
+static gyre_status read_back(const char *path, const gyre_cell_file *wanted, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_cell_file got = {0};
+    GYRE_TRY(gyre_cell_file_read(path, &got, err));
+    if (strcmp(got.digest, wanted->digest) != 0)
+        GYRE_FAIL(GYRE_E_IO, "%s reads back differently from what was written: the disk or the memory is failing", path);
+done:
+    gyre_cell_file_free(&got);
+    return st;
+}
+
+gyre_status gyre_cell_write(const char *folder, const gyre_table *table, const gyre_cell *cell, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_commit commit = {0};
+    gyre_cell_file content = {0};
+    char *path = NULL;
+    hid_t file = H5I_INVALID_HID;
+    if (cell->status == GYRE_CELL_MISSING || (cell->status == GYRE_CELL_OK && cell->values == NULL))
+        GYRE_FAIL(GYRE_E_INTERNAL, "cell %s has nothing to write", cell->key);
+    GYRE_TRY(content_of(table, cell, &content, err));
+    GYRE_TRY(cell_path(folder, cell->key, &path, err));
+    GYRE_TRY(gyre_commit_begin(&commit, path, err));
+    GYRE_TRY(gyre_h5_create(commit.temp, &file, err));
+    GYRE_TRY(write_content(file, &content, err));
+    GYRE_TRY(gyre_h5_close(&file, commit.temp, err));
+    GYRE_TRY(gyre_seal_write(commit.temp, err));
+    GYRE_TRY(read_back(commit.temp, &content, err));
+    GYRE_TRY(gyre_commit_finish(&commit, err));
+done:
+    if (file >= 0)
+        (void)gyre_h5_close(&file, path, NULL);
+    gyre_commit_abort(&commit);
+    gyre_cell_file_free(&content);
+    free(path);
+    return st;
+}
+
+/* ---- reading ---- */
+
+/* A text attribute whose value is fixed. */
+static gyre_status expect_text(hid_t object, const char *name, const char *wanted, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char *text = NULL;
+    GYRE_TRY(gyre_h5_get_attr_text(object, name, &text, err));
+    if (strcmp(text, wanted) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "%s is '%s', not '%s'", name, text, wanted);
+done:
+    free(text);
+    return st;
+}
+
+static gyre_status read_values(hid_t file, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hsize_t dims[3] = {0};
+    hid_t set = H5I_INVALID_HID;
+    GYRE_TRY(gyre_h5_shape(file, "values", 3, dims, err));
+    for (int i = 0; i < 3; i++)
+        if (dims[i] == 0 || dims[i] > MAX_DIMENSION)
+            GYRE_FAIL(GYRE_E_INPUT, "dimension %d of values is %llu", i, (unsigned long long)dims[i]);
+    out->n_metrics = (size_t)dims[0];
+    out->n_documents = (size_t)dims[1];
+    out->n_heads = (size_t)dims[2];
+    GYRE_NEW(&out->values, value_count(out));
+    GYRE_TRY(gyre_h5_read(file, "values", H5T_NATIVE_DOUBLE, 3, dims, out->values, err));
+    set = H5Dopen2(file, "values", H5P_DEFAULT);
+    if (set < 0)
+        GYRE_H5_FAIL(GYRE_E_INPUT, "values cannot be opened");
+    for (size_t i = 0; i < 3; i++)
+        GYRE_TRY(gyre_h5_get_attr_real(set, bit_names[i], &out->bits[i], err));
+done:
+    if (set >= 0)
+        (void)H5Dclose(set);
+    return st;
+}
+
+static gyre_status read_content(hid_t file, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hid_t timing = H5I_INVALID_HID;
+    GYRE_TRY(expect_text(file, "schema", GYRE_CELL_SCHEMA, err));
+    GYRE_TRY(expect_text(file, "schema_version", GYRE_CELL_VERSION, err));
+    GYRE_TRY(gyre_h5_get_attr_text(file, "key", &out->key, err));
+    GYRE_TRY(gyre_h5_get_attr_text(file, "status", &out->status, err));
+    GYRE_TRY(gyre_h5_get_attr_text(file, "reason", &out->reason, err));
+    GYRE_TRY(gyre_h5_get_attr_text(file, "flags", &out->flags, err));
+    GYRE_TRY(gyre_h5_get_attr_text(file, "metrics", &out->metrics, err));
+    if (strcmp(out->status, gyre_cell_status_name(GYRE_CELL_OK)) == 0)
+        GYRE_TRY(read_values(file, out, err));
+    timing = H5Gopen2(file, "timing", H5P_DEFAULT);
+    if (timing < 0)
+        GYRE_H5_FAIL(GYRE_E_INPUT, "the group timing is missing");
+    GYRE_TRY(gyre_h5_get_attr_real(timing, "wall_s", &out->wall_s, err));
+    GYRE_TRY(content_digest(out, err));
+    GYRE_TRY(expect_text(file, "content_sha256", out->digest, err));
+done:
+    if (timing >= 0)
+        (void)H5Gclose(timing);
+    return st;
+}
+
+gyre_status gyre_cell_file_read(const char *path, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hid_t file = H5I_INVALID_HID;
+    *out = (gyre_cell_file){ .bits = { (double)NAN, (double)NAN, (double)NAN } };
+    GYRE_TRY(gyre_seal_check(path, err));
+    GYRE_TRY(gyre_h5_open(path, &file, err));
+    GYRE_TRY(read_content(file, out, err));
+done:
+    if (file >= 0)
+        (void)gyre_h5_close(&file, path, NULL);
+    return st;
+}
+
+/* Does the file hold this cell of this table? */
+static gyre_status check_plan(const gyre_cell_file *file, const gyre_table *table, const gyre_cell *cell, gyre_cell_status *status, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char *metrics = NULL;
+    if (strcmp(file->key, cell->key) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "it holds cell %s", file->key);
+    for (*status = GYRE_CELL_OK; strcmp(gyre_cell_status_name(*status), file->status) != 0; ++*status)
+        if (*status == GYRE_CELL_FAILED)
+            GYRE_FAIL(GYRE_E_INPUT, "its status is '%s'", file->status);
+    GYRE_TRY(metric_list(table, &metrics, err));
+    if (strcmp(file->metrics, metrics) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "its metrics are %s, not %s", file->metrics, metrics);
+    if (*status == GYRE_CELL_OK
+        && (file->n_metrics != table->n_metrics || file->n_documents != cell->n_documents || file->n_heads != cell->n_heads))
+        GYRE_FAIL(GYRE_E_INPUT, "it holds %zu metrics, %zu documents and %zu heads, not %zu, %zu and %zu", file->n_metrics, file->n_documents,
+                  file->n_heads, table->n_metrics, cell->n_documents, cell->n_heads);
+done:
+    free(metrics);
+    return st;
+}
+
+static gyre_status fill(gyre_table *table, gyre_cell *cell, gyre_cell_status status, const gyre_cell_file *file, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char *reason = "", *flags = "";
+    double *values = NULL;
+    if (file->reason[0] != '\0')
+        GYRE_TRY(gyre_table_text(table, file->reason, &reason, err));
+    if (file->flags[0] != '\0')
+        GYRE_TRY(gyre_table_text(table, file->flags, &flags, err));
+    if (file->values != NULL) {
+        GYRE_TRY(gyre_table_keep(table, value_count(file), sizeof *values, &values, err));
+        memcpy(values, file->values, value_count(file) * sizeof *values);
+    }
+    cell->status = status;
+    cell->reason = reason;
+    cell->flags = flags;
+    cell->payload_bits = file->bits[0];
+    cell->side_bits = file->bits[1];
+    cell->total_bits = file->bits[2];
+    cell->values = values;
+    cell->wall_s = file->wall_s;
+done:
+    return st;
+}
+
+gyre_status gyre_cell_read(const char *folder, gyre_table *table, gyre_cell *cell, bool *found, char *why, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_cell_file content = {0};
+    gyre_cell_status status = GYRE_CELL_MISSING;
+    gyre_error *fault = NULL;
+    char *path = NULL;
+    *found = false;
+    why[0] = '\0';
+    if (!gyre_cell_exists(folder, cell->key))
+        return GYRE_OK;
+    GYRE_NEW(&fault, 1);
+    GYRE_TRY(cell_path(folder, cell->key, &path, err));
+    gyre_status read = gyre_cell_file_read(path, &content, fault);
+    if (read == GYRE_OK)
+        read = check_plan(&content, table, cell, &status, fault);
+    if (read == GYRE_E_MEMORY)
+        GYRE_FAIL(GYRE_E_MEMORY, "%s", fault->message);
+    if (read != GYRE_OK) {
+        (void)snprintf(why, GYRE_CELL_WHY, "%.64s.h5: %.400s", cell->key, fault->message);
+        goto done;
+    }
+    GYRE_TRY(fill(table, cell, status, &content, err));
+    *found = true;
+done:
+    gyre_cell_file_free(&content);
+    free(path);
+    free(fault);
+    return st;
+}

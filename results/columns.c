@@ -1,0 +1,185 @@
+#include "results/columns.h"
+
+#include <math.h>
+#include <string.h>
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, gyre_schema_owner owner)
+{
+    switch (owner) {
+    case GYRE_SCHEMA_TABLE:
+        return (gyre_items){ (char *)table, sizeof *table, 1 };
+    case GYRE_SCHEMA_SOURCES:
+        return (gyre_items){ (char *)table->sources, sizeof *table->sources, table->n_sources };
+    case GYRE_SCHEMA_CELLS:
+        return (gyre_items){ (char *)table->cells, sizeof *table->cells, table->n_cells };
+    case GYRE_SCHEMA_COMPARISONS:
+        return (gyre_items){ (char *)table->comparisons, sizeof *table->comparisons, table->n_comparisons };
+    case GYRE_SCHEMA_PROVENANCE:
+        return (gyre_items){ (char *)provenance, sizeof *provenance, 1 };
+    case GYRE_SCHEMA_FILE:
+        break;
+    }
+    return (gyre_items){ NULL, 0, 0 };
+}
+
+size_t gyre_scale_length(const gyre_table *table, const char *scale)
+{
+    size_t documents = 0, calibration = 0, layers = 0, heads = 0;
+    for (size_t i = 0; i < table->n_sources; i++) {
+        documents = larger(documents, table->sources[i].n_documents);
+        calibration = larger(calibration, table->sources[i].n_calibration);
+        layers = larger(layers, table->sources[i].n_layers);
+        for (size_t l = 0; l < table->sources[i].n_layers; l++)
+            heads = larger(heads, table->sources[i].n_heads[l]);
+    }
+    for (size_t i = 0; i < table->n_cells; i++) {
+        documents = larger(documents, table->cells[i].n_documents);
+        heads = larger(heads, table->cells[i].n_heads);
+    }
+    const struct {
+        const char *name;
+        size_t length;
+    } scales[] = { { "cell", table->n_cells },     { "source", table->n_sources }, { "comparison", table->n_comparisons }, { "document", documents },
+                   { "calibration", calibration }, { "layer", layers },            { "head", heads } };
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
+        if (strcmp(scales[i].name, scale) == 0)
+            return scales[i].length;
+    return 0;
+}
+
+/* ---- numbers ---- */
+
+hid_t gyre_column_file_type(gyre_schema_type type)
+{
+    switch (type) {
+    case GYRE_SCHEMA_REAL:
+        return H5T_IEEE_F64LE;
+    case GYRE_SCHEMA_U32:
+        return H5T_STD_U32LE;
+    case GYRE_SCHEMA_BOOL:
+        return H5T_STD_U8LE;
+    default:
+        return H5T_STD_U64LE;
+    }
+}
+
+hid_t gyre_column_memory_type(gyre_schema_type type)
+{
+    switch (type) {
+    case GYRE_SCHEMA_REAL:
+        return H5T_NATIVE_DOUBLE;
+    case GYRE_SCHEMA_U32:
+        return H5T_NATIVE_UINT32;
+    case GYRE_SCHEMA_BOOL:
+        return H5T_NATIVE_UINT8;
+    default:
+        return H5T_NATIVE_UINT64;
+    }
+}
+
+size_t gyre_column_size(gyre_schema_type type)
+{
+    return type == GYRE_SCHEMA_U32 ? sizeof(uint32_t) : type == GYRE_SCHEMA_BOOL ? sizeof(uint8_t) : sizeof(uint64_t);
+}
+
+static char *place(const gyre_schema_row *row, const gyre_items *items, size_t i)
+{
+    return items->base + i * items->stride + row->offset;
+}
+
+void gyre_column_get(const gyre_schema_row *row, const gyre_items *items, size_t i, void *out)
+{
+    const void *at = place(row, items, i);
+    if (row->type == GYRE_SCHEMA_BOOL) {
+        *(uint8_t *)out = *(const bool *)at ? 1 : 0;
+    } else if (row->type == GYRE_SCHEMA_SIZE) {
+        uint64_t wide = *(const size_t *)at;
+        memcpy(out, &wide, sizeof wide);
+    } else if (row->type == GYRE_SCHEMA_REAL) {
+        double x = isnan(*(const double *)at) ? (double)NAN : *(const double *)at;
+        memcpy(out, &x, sizeof x);
+    } else {
+        memcpy(out, at, gyre_column_size(row->type));
+    }
+}
+
+void gyre_column_put(const gyre_schema_row *row, const gyre_items *items, size_t i, const void *in)
+{
+    void *at = place(row, items, i);
+    if (row->type == GYRE_SCHEMA_BOOL) {
+        *(bool *)at = *(const uint8_t *)in != 0;
+    } else if (row->type == GYRE_SCHEMA_SIZE) {
+        uint64_t wide;
+        memcpy(&wide, in, sizeof wide);
+        *(size_t *)at = (size_t)wide;
+    } else {
+        memcpy(at, in, gyre_column_size(row->type));
+    }
+}
+
+/* ---- texts ---- */
+
+const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table, const gyre_items *items, size_t i)
+{
+    const void *at = place(row, items, i);
+    if (row->type == GYRE_SCHEMA_CHARS)
+        return at;
+    if (row->type == GYRE_SCHEMA_STATUS)
+        return gyre_cell_status_name(*(const gyre_cell_status *)at);
+    if (row->type == GYRE_SCHEMA_SOURCE)
+        return table->sources[*(const size_t *)at].name;
+    const char *text = *(const char *const *)at;
+    return text != NULL ? text : "";
+}
+
+static gyre_status put_status(gyre_cell_status *out, const char *text, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    for (*out = GYRE_CELL_MISSING; strcmp(gyre_cell_status_name(*out), text) != 0; ++*out)
+        if (*out == GYRE_CELL_FAILED)
+            GYRE_FAIL(GYRE_E_INPUT, "'%s' is not a status of a cell", text);
+done:
+    return st;
+}
+
+static gyre_status put_source(const gyre_table *table, size_t *out, const char *text, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    for (*out = 0; *out < table->n_sources; ++*out)
+        if (strcmp(table->sources[*out].name, text) == 0)
+            goto done;
+    GYRE_FAIL(GYRE_E_INPUT, "'%s' is not the name of a source", text);
+done:
+    return st;
+}
+
+/* CHARS of a table are digests; those of the provenance are free texts, cut to their room. */
+static gyre_status put_chars(const gyre_schema_row *row, char *out, const char *text, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t room = row->owner == GYRE_SCHEMA_PROVENANCE ? sizeof(gyre_provenance_text) : GYRE_SHA256_HEX, size = strlen(text);
+    if (size >= room && row->owner != GYRE_SCHEMA_PROVENANCE)
+        GYRE_FAIL(GYRE_E_INPUT, "'%.100s' is not a SHA-256", text);
+    size = size < room ? size : room - 1;
+    memcpy(out, text, size);
+    out[size] = '\0';
+done:
+    return st;
+}
+
+gyre_status gyre_column_put_text(const gyre_schema_row *row, gyre_table *table, const gyre_items *items, size_t i, const char *text, gyre_error *err)
+{
+    void *at = place(row, items, i);
+    if (row->type == GYRE_SCHEMA_CHARS)
+        return put_chars(row, at, text, err);
+    if (row->type == GYRE_SCHEMA_STATUS)
+        return put_status(at, text, err);
+    if (row->type == GYRE_SCHEMA_SOURCE)
+        return put_source(table, at, text, err);
+    return gyre_table_text(table, text, at, err);
+}

@@ -1,0 +1,185 @@
+/* What says what a figure shows (figure.h): the styles of arms, legends and captions.
+ *
+ * Palette: Okabe and Ito, "Color Universal Design" (2008). Markers are gnuplot's point types 6, 4, 8, 12, 10, 14 (open circle, square, triangles, diamond,
+ * pentagon) and 2 (cross), so that markers that lie on each other stay visible.
+ *
+ * What it is not: a place for results. The caption says where the numbers come from, and what to be careful about.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/figure.h"
+
+/* ---- arms ---- */
+
+gyre_arm_style gyre_style_of(const gyre_figure_book *book, const char *arm)
+{
+    static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080" };
+    static const int markers[] = { 6, 4, 8, 12, 10, 14, 2 };
+    size_t place = 0;
+    for (size_t i = 0; i < book->n_summaries && strcmp(book->summaries[i].arm, arm) != 0; i++) {
+        bool seen = false; /* counts arms that come before, each once */
+        for (size_t j = 0; j < i && !seen; j++)
+            seen = strcmp(book->summaries[j].arm, book->summaries[i].arm) == 0;
+        place += !seen;
+    }
+    return (gyre_arm_style){ colours[place % 8], markers[place % 7] };
+}
+
+size_t gyre_draw_legend(gyre_page *page, const gyre_figure_book *book, double x, double y, double width, const char *const *arms, size_t n)
+{
+    enum { SIZE = 7 };
+    const double sample = 0.3, gap = 0.16;
+    double at = x;
+    size_t lines = 1;
+    for (size_t i = 0; i < n; i++) {
+        char name[GYRE_LINE_TEXT];
+        gyre_text_fit(arms[i], SIZE, width - sample, name);
+        double w = sample + gyre_text_width(name, SIZE);
+        if (at > x && at + w > x + width) {
+            at = x;
+            lines++;
+        }
+        double middle = y + (double)(lines - 1) * GYRE_LEGEND_LINE;
+        if (page != NULL) {
+            gyre_arm_style s = gyre_style_of(book, arms[i]);
+            double left = at / GYRE_FIGURE_WIDTH, step = 0.24 / GYRE_FIGURE_WIDTH, v = 1.0 - middle / page->height;
+            (void)fprintf(page->plot, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead lw 1.2 lc rgb '%s'\n", left, v, left + step, v, s.colour);
+            (void)fprintf(page->plot, "set label '' at screen %.6f,%.6f point pt %d ps PS*0.7 lw 1.3 lc rgb '%s'\n", left + 0.5 * step, v, s.marker, s.colour);
+            gyre_draw_text(page, at + sample, middle, GYRE_LEFT, SIZE, GYRE_INK, name);
+        }
+        at += w + gap;
+    }
+    return lines;
+}
+
+size_t gyre_metric_place(const gyre_table *table, const char *name)
+{
+    size_t m = 0;
+    while (m < table->n_metrics && strcmp(table->metrics[m], name) != 0)
+        m++;
+    return m;
+}
+
+void gyre_metric_label(const gyre_table *table, size_t metric, char *out, size_t size)
+{
+    const char *unit = table->metric_units[metric];
+    bool has = unit[0] != '\0' && strcmp(unit, "1") != 0;
+    (void)snprintf(out, size, "%s%s%s%s", table->metrics[metric], has ? " (" : "", has ? unit : "", has ? ")" : "");
+}
+
+/* ---- caption ---- */
+
+#define CAPTION_SIZE 6.0
+#define CAPTION_LINE 0.115
+#define CAPTION_GAP 0.12
+
+/* Bytes of the longest beginning of text that fits and ends before a space or at the end; of whole characters where a word is wider than the page. */
+static size_t line_length(const char *text)
+{
+    const double width = GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN;
+    char line[GYRE_LINE_TEXT];
+    size_t at_space = 0, fits = 0;
+    for (size_t n = 1; n < sizeof line; n++) {
+        if (((unsigned char)text[n] & 0xC0u) == 0x80u)
+            continue;
+        memcpy(line, text, n);
+        line[n] = '\0';
+        if (gyre_text_width(line, CAPTION_SIZE) > width)
+            break;
+        fits = n;
+        if (text[n] == ' ' || text[n] == '\0')
+            at_space = n;
+        if (text[n] == '\0')
+            break;
+    }
+    return at_space > 0 ? at_space : fits > 0 ? fits : 1;
+}
+
+/* Breaks text into lines; draws them where page is not NULL. Returns their number. */
+static size_t paragraph(gyre_page *page, double y, const char *colour, const char *text)
+{
+    size_t lines = 0;
+    for (text += strspn(text, " "); *text != '\0'; text += strspn(text, " ")) {
+        char line[GYRE_LINE_TEXT];
+        size_t n = line_length(text);
+        memcpy(line, text, n);
+        line[n] = '\0';
+        if (page != NULL)
+            gyre_draw_text(page, GYRE_FIGURE_MARGIN, y + (double)lines * CAPTION_LINE, GYRE_LEFT, CAPTION_SIZE, colour, line);
+        lines++;
+        text += n;
+    }
+    return lines;
+}
+
+/* "16 documents", or each source with its own number. */
+static void print_documents(FILE *f, const gyre_table *t)
+{
+    bool alike = true;
+    for (size_t i = 1; i < t->n_sources; i++)
+        alike = alike && t->sources[i].n_documents == t->sources[0].n_documents;
+    if (alike && t->n_sources > 0)
+        (void)fprintf(f, "n = %zu document%s%s", t->sources[0].n_documents, t->sources[0].n_documents == 1 ? "" : "s", t->n_sources > 1 ? " per source" : "");
+    for (size_t i = 0; i < t->n_sources && !alike; i++)
+        (void)fprintf(f, "%s%zu documents of %s", i == 0 ? "n = " : ", ", t->sources[i].n_documents, t->sources[i].name);
+}
+
+static void print_facts(FILE *f, const gyre_figure_book *book)
+{
+    const gyre_table *t = book->table;
+    (void)fprintf(f, "%s \xC2\xB7 results %.12s \xC2\xB7 ", t->experiment, book->digest);
+    print_documents(f, t);
+    (void)fprintf(f, ", %u sign seed%s where seeded \xC2\xB7 gyre %s", t->n_seeds, t->n_seeds == 1 ? "" : "s", book->provenance->build_id);
+}
+
+static void print_marks(FILE *f, const gyre_figure_book *book)
+{
+    if (book->provenance->git_dirty)
+        (void)fputs("DIRTY BUILD: made by a program built from a changed source tree. ", f);
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        if (book->table->sources[i].leak)
+            (void)fprintf(f, "LEAK: calibration saw evaluation documents of %s, deliberately. ", book->table->sources[i].name);
+}
+
+static gyre_status to_text(void (*print)(FILE *, const gyre_figure_book *), const gyre_figure_book *book, char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t size = 0;
+    FILE *f = open_memstream(out, &size);
+    if (f == NULL)
+        GYRE_FAIL(GYRE_E_MEMORY, "no memory for a caption");
+    print(f, book);
+    if (fclose(f) != 0)
+        GYRE_FAIL(GYRE_E_MEMORY, "no memory for a caption");
+done:
+    return st;
+}
+
+gyre_status gyre_caption_prepare(gyre_figure_book *book, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_TRY(to_text(print_facts, book, &book->facts, err));
+    GYRE_TRY(to_text(print_marks, book, &book->marks, err));
+done:
+    return st;
+}
+
+static size_t caption(gyre_page *page, const gyre_figure_book *book, const char *what, double top)
+{
+    size_t lines = paragraph(page, top, GYRE_INK, what);
+    lines += paragraph(page, top + (double)lines * CAPTION_LINE, GYRE_GREY, book->facts);
+    lines += paragraph(page, top + (double)lines * CAPTION_LINE, GYRE_ALARM, book->marks);
+    return lines;
+}
+
+double gyre_caption_height(const gyre_figure_book *book, const char *what)
+{
+    return (double)caption(NULL, book, what, 0.0) * CAPTION_LINE + CAPTION_GAP + GYRE_FIGURE_MARGIN;
+}
+
+void gyre_draw_caption(gyre_page *page, const gyre_figure_book *book, const char *what)
+{
+    (void)caption(page, book, what, page->height - gyre_caption_height(book, what) + CAPTION_GAP + 0.5 * CAPTION_LINE);
+}

@@ -1,0 +1,305 @@
+#include "results/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/provenance.h"
+#include "results/table.h"
+
+#define FILE_ATTRIBUTE(name, type, text, note) \
+    { "/@" name, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note }
+#define TABLE_ATTRIBUTE(field, type, text, note) \
+    { "/@" #field, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note }
+#define SCALE(name, type, text, note) \
+    { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_##type, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note }
+#define GROUP(name, text, note) { "/" name, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note }
+#define CONFIG(name, field, text, note) \
+    { "/config/" name, GYRE_SCHEMA_SCALAR, GYRE_SCHEMA_TEXT, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note }
+#define SOURCE(field, type, unit, text, note) \
+    { "/sources/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "source" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, note }
+#define SOURCE_LIST(name, field, type, scale, unit, text, note) \
+    { "/sources/" name, GYRE_SCHEMA_LIST, GYRE_SCHEMA_##type, { "source", scale }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, \
+      note }
+#define CELL(field, type, unit, text, note) \
+    { "/cells/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "cell" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, field), unit, text, note }
+#define STATS(field, type, unit, text, note) \
+    { "/stats/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "comparison" }, GYRE_SCHEMA_COMPARISONS, offsetof(gyre_comparison, field), unit, \
+      text, note }
+#define PROVENANCE(field, type, text, note) \
+    { "/provenance@" #field, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_PROVENANCE, offsetof(gyre_provenance, field), NULL, \
+      text, note }
+
+const gyre_schema_row gyre_schema[] = {
+    FILE_ATTRIBUTE("schema", TEXT, "name of this schema", "`" GYRE_RESULTS_SCHEMA "`"),
+    FILE_ATTRIBUTE("schema_version", TEXT, "MAJOR.MINOR.REV", "`" GYRE_RESULTS_VERSION "`"),
+    FILE_ATTRIBUTE("creator", TEXT, "program that wrote the file", "`gyre`; its build is in /provenance"),
+    FILE_ATTRIBUTE("default", TEXT, "group to look at first", "`metrics`"),
+    TABLE_ATTRIBUTE(experiment, TEXT, "name of the experiment", ""),
+    TABLE_ATTRIBUTE(config_sha256, CHARS, "SHA-256 of the resolved configuration", ""),
+    TABLE_ATTRIBUTE(analysis_sha256, CHARS, "SHA-256 of the comparison block", "taken before data are read"),
+    TABLE_ATTRIBUTE(value_code, CHARS, "hash of the sources that produce values", "of the program that computed the cells"),
+    TABLE_ATTRIBUTE(campaign_seed, U64, "first part of the key of every random stream", ""),
+    TABLE_ATTRIBUTE(n_seeds, U32, "sign seeds of seeded arms", ""),
+    FILE_ATTRIBUTE("missing_cells", SIZE, "cells of the plan that are not here", "0 unless merged with --partial"),
+    FILE_ATTRIBUTE("content_sha256", CHARS, "the scientific digest of the file", "as `gyre verify --digest` computes it"),
+
+    SCALE("cell", SIZE, "place of a cell in the plan", ""),
+    SCALE("document", SIZE, "place of an evaluation document in its source", "names are in /sources/document_name"),
+    SCALE("calibration", SIZE, "place of a calibration document in its source", "names are in /sources/calibration_name"),
+    SCALE("head", SIZE, "KV head", ""),
+    SCALE("layer", SIZE, "place of a layer in its source", "the model's numbers are in /sources/layer_number"),
+    SCALE("source", TEXT, "name of the source", ""),
+    SCALE("comparison", SIZE, "place of a comparison in the plan", ""),
+
+    GROUP("config", "what was asked for", ""),
+    CONFIG("source", config_source, "the configuration as written", "YAML"),
+    CONFIG("overrides", config_overrides, "assignments of --set", "one a line"),
+    CONFIG("canonical", config_canonical, "the configuration resolved, defaults filled in", "what config_sha256 is taken of"),
+
+    GROUP("sources", "where rows came from", ""),
+    SOURCE(path, TEXT, NULL, "capture file", "as the configuration gives it"),
+    SOURCE(digest, TEXT, NULL, "scientific digest of the capture", ""),
+    SOURCE(model_sha256, TEXT, NULL, "SHA-256 of the model file", ""),
+    SOURCE(architecture, TEXT, NULL, "architecture of the model", ""),
+    SOURCE(dim, U32, "1", "head dimension", ""),
+    SOURCE(has_bias, BOOL, "1", "the model has a key bias", ""),
+    SOURCE(leak, BOOL, "1", "calibration overlaps evaluation", "1 only where the configuration says `leak: deliberate`"),
+    SOURCE(n_documents, SIZE, "1", "evaluation documents", ""),
+    SOURCE(n_calibration, SIZE, "1", "calibration documents", ""),
+    SOURCE(n_layers, SIZE, "1", "layers", ""),
+    SOURCE_LIST("document_name", documents, TEXT, "document", NULL, "names of the evaluation documents", "padded with empty texts"),
+    SOURCE_LIST("calibration_name", calibration, TEXT, "calibration", NULL, "names of the calibration documents", "padded with empty texts"),
+    SOURCE_LIST("layer_number", layers, U32, "layer", "1", "the model's number of a layer", "padded with 4294967295"),
+    SOURCE_LIST("n_heads", n_heads, U32, "layer", "1", "KV heads of a layer", "padded with 4294967295"),
+
+    GROUP("cells", "one row per cell: a layer of a source x an arm at a grid point x a seed", ""),
+    CELL(key, CHARS, NULL, "SHA-256 of what determines the cell's values", "two arms with the same codecs share it"),
+    CELL(source, SOURCE, NULL, "name of the source", ""),
+    CELL(layer, U32, "1", "the model's number of the layer", ""),
+    CELL(arm, TEXT, NULL, "name of the arm in the configuration", ""),
+    CELL(point, TEXT, NULL, "grid values that act on the arm", "`bits=4,group=32`; empty without a grid"),
+    CELL(streams, TEXT, NULL, "streams that are coded", "`k`, `v`, `kv` or `none`"),
+    CELL(codec_k, TEXT, NULL, "codec of the keys, canonical", "`exact` where untouched"),
+    CELL(codec_v, TEXT, NULL, "codec of the values, canonical", "`exact` where untouched"),
+    CELL(seeded, BOOL, "1", "the arm draws random signs", ""),
+    CELL(seed, U32, "1", "seed index", "0 for arms without seeds"),
+    CELL(status, STATUS, NULL, "what became of the cell", "`OK`, `SKIPPED`, `FAILED`, `MISSING`"),
+    CELL(reason, TEXT, NULL, "why SKIPPED or FAILED", "empty otherwise"),
+    CELL(flags, TEXT, NULL, "marks", "comma list; `storage_floor`: within 10x of the capture's own storage error"),
+    CELL(payload_bits, REAL, "bit", "bits per value really packed", "mean over the coded streams; NaN unless OK"),
+    CELL(side_bits, REAL, "bit", "bits per value that must be stored once", "at N = 4096 tokens; NaN unless OK"),
+    CELL(total_bits, REAL, "bit", "payload and side bits per value", "NaN unless OK"),
+    CELL(n_documents, SIZE, "1", "documents that the cell covers", ""),
+    CELL(n_heads, SIZE, "1", "KV heads that the cell covers", ""),
+
+    GROUP("metrics", "one dataset per metric of the configuration", "lower is better for each"),
+    { "/metrics/*", GYRE_SCHEMA_METRIC, GYRE_SCHEMA_REAL, { "cell", "document", "head" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, values),
+      "the metric's", "the metric of a document, layer and KV head",
+      "attribute direction is `lower_better`; NaN where a cell has no such document or head, or is not OK" },
+
+    GROUP("stats", "one row per comparison: arm against arm at a grid point of a source",
+          "difference is arm minus against: negative speaks for the arm"),
+    STATS(arm, TEXT, NULL, "arm", ""),
+    STATS(against, TEXT, NULL, "arm it is compared with", ""),
+    STATS(metric, TEXT, NULL, "metric", ""),
+    STATS(family, TEXT, NULL, "family over which p values are adjusted (Holm)", ""),
+    STATS(point, TEXT, NULL, "grid point that both arms share", ""),
+    STATS(source, SOURCE, NULL, "name of the source", ""),
+    STATS(ratio, BOOL, "1", "the difference is one of logarithms", "1: estimate is the mean of log(arm / against); 0: of arm - against"),
+    STATS(has_margin, BOOL, "1", "a margin was declared", ""),
+    STATS(margin, REAL, "1", "the margin", "a ratio above 1, or a distance in the metric's unit; NaN without one"),
+    STATS(alpha, REAL, "1", "level of the test", ""),
+    STATS(status, TEXT, NULL, "what became of the comparison", "`OK`, `SKIPPED`, `INCOMPLETE`, `DEGENERATE`"),
+    STATS(reason, TEXT, NULL, "why not OK", "empty otherwise"),
+    STATS(test, TEXT, NULL, "test", "`paired_t` without seeds, else `crossed`; empty unless made"),
+    STATS(n_seeds, SIZE, "1", "seeds that entered", "1 where neither arm is seeded"),
+    STATS(n_documents, SIZE, "1", "documents that entered", ""),
+    STATS(estimate, REAL, "1", "mean difference", "over seeds and documents of the mean over layers and heads"),
+    STATS(ci_low, REAL, "1", "lower end of the interval at 1 - alpha", "not adjusted for the family"),
+    STATS(ci_high, REAL, "1", "upper end of the interval at 1 - alpha", "not adjusted for the family"),
+    STATS(df, REAL, "1", "degrees of freedom", ""),
+    STATS(sd_seed, REAL, "1", "standard deviation between seeds", "NaN where the test has no such component"),
+    STATS(sd_document, REAL, "1", "standard deviation between documents", "NaN where the test has no such component"),
+    STATS(p, REAL, "1", "two-sided p", ""),
+    STATS(p_adjusted, REAL, "1", "two-sided p, adjusted", ""),
+    STATS(p_tost, REAL, "1", "p of equivalence (TOST)", "NaN without a margin"),
+    STATS(p_tost_adjusted, REAL, "1", "p of equivalence, adjusted", "NaN without a margin"),
+    STATS(margin_needed, REAL, "1", "smallest symmetric margin that passes TOST at alpha", "on the scale of the estimate"),
+    STATS(verdict, TEXT, NULL, "verdict", "`EQUIVALENT`, `BETTER`, `WORSE`, `INCONCLUSIVE`; empty unless OK"),
+    STATS(worst_layer, U32, "1", "the layer with the largest difference either way", "the model's number"),
+    STATS(worst_estimate, REAL, "1", "mean difference of that layer", ""),
+    STATS(worst_low, REAL, "1", "lower end of its interval", "NaN where that layer has no spread"),
+    STATS(worst_high, REAL, "1", "upper end of its interval", "NaN where that layer has no spread"),
+    STATS(total_bits_arm, REAL, "bit", "total bits per value of the arm", "mean over layers and seeds"),
+    STATS(total_bits_against, REAL, "bit", "total bits per value of the other arm", "mean over layers and seeds"),
+
+    GROUP("compat", "for readers of one big table", ""),
+    { "/compat/table", GYRE_SCHEMA_COMPOUND, GYRE_SCHEMA_ROW, { "cell" }, GYRE_SCHEMA_CELLS, 0, NULL,
+      "the columns of /cells and the mean of each metric", "fixed-length texts; mean over documents and heads; invisible to netCDF readers" },
+
+    GROUP("timing", "how long it took", "outside the digest"),
+    { "/timing/wall_s", GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_REAL, { "cell" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, wall_s), "s",
+      "wall time of the cell", "" },
+
+    GROUP("provenance", "by what and where the file was made", "outside the digest"),
+    PROVENANCE(build_id, CHARS, "version and commit of the program", "ends in `dirty` when its tree had changes that were not committed"),
+    PROVENANCE(version, CHARS, "version of the program", ""),
+    PROVENANCE(git_commit, CHARS, "commit it was built from", ""),
+    PROVENANCE(git_dirty, BOOL, "built from a changed tree", ""),
+    PROVENANCE(compiler, CHARS, "compiler", ""),
+    PROVENANCE(compiler_flags, CHARS, "its flags", ""),
+    PROVENANCE(value_code, CHARS, "hash of the sources that produce values", "of the program that merged"),
+    PROVENANCE(host, CHARS, "name of the machine", ""),
+    PROVENANCE(os, CHARS, "operating system", ""),
+    PROVENANCE(cpu, CHARS, "processor", ""),
+    PROVENANCE(cpu_threads, U32, "threads that the machine offers", ""),
+    PROVENANCE(threads, U32, "threads used", ""),
+    PROVENANCE(kernels, CHARS, "fast paths selected at run time", ""),
+    PROVENANCE(hdf5, CHARS, "HDF5 version", "linked, and of the header"),
+    PROVENANCE(fftw, CHARS, "FFTW version", "double, float"),
+    PROVENANCE(openblas, CHARS, "OpenBLAS configuration", ""),
+    PROVENANCE(gsl, CHARS, "GSL version", "linked, and of the header"),
+    PROVENANCE(libyaml, CHARS, "libyaml version", ""),
+    PROVENANCE(openssl, CHARS, "OpenSSL version", "linked, and of the header"),
+
+    { NULL, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, NULL, NULL },
+};
+
+/* ---- looking things up ---- */
+
+const gyre_schema_row *gyre_schema_find(const char *path)
+{
+    for (const gyre_schema_row *row = gyre_schema; row->path != NULL; row++)
+        if (strcmp(row->path, path) == 0)
+            return row;
+    return NULL;
+}
+
+size_t gyre_schema_rank(const gyre_schema_row *row)
+{
+    size_t rank = 0;
+    while (row->dims[rank] != NULL)
+        rank++;
+    return rank;
+}
+
+const char *gyre_schema_name(const gyre_schema_row *row)
+{
+    const char *at = strchr(row->path, '@');
+    return at != NULL ? at + 1 : strrchr(row->path, '/') + 1;
+}
+
+bool gyre_schema_is_text(gyre_schema_type type)
+{
+    return type <= GYRE_SCHEMA_SOURCE;
+}
+
+const char *gyre_schema_type_name(gyre_schema_type type)
+{
+    switch (type) {
+    case GYRE_SCHEMA_TEXT:
+    case GYRE_SCHEMA_CHARS:
+    case GYRE_SCHEMA_STATUS:
+    case GYRE_SCHEMA_SOURCE:
+        return "text";
+    case GYRE_SCHEMA_REAL:
+        return "float64";
+    case GYRE_SCHEMA_U32:
+        return "uint32";
+    case GYRE_SCHEMA_SIZE:
+    case GYRE_SCHEMA_U64:
+        return "uint64";
+    case GYRE_SCHEMA_BOOL:
+        return "uint8";
+    case GYRE_SCHEMA_ROW:
+        break;
+    }
+    return "compound";
+}
+
+/* ---- versions ---- */
+
+static bool parse_version(const char *text, unsigned long out[3])
+{
+    for (int i = 0; i < 3; i++) {
+        char *end = NULL;
+        if (*text < '0' || *text > '9')
+            return false;
+        out[i] = strtoul(text, &end, 10);
+        if (*end != (i < 2 ? '.' : '\0'))
+            return false;
+        text = end + 1;
+    }
+    return true;
+}
+
+gyre_status gyre_schema_check(const char *path, const char *name, const char *version, gyre_log *log, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    unsigned long own[3] = {0}, theirs[3] = {0};
+    if (strcmp(name, GYRE_RESULTS_SCHEMA) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "%s is a '%s' file, not '%s': give a results.h5", path, name, GYRE_RESULTS_SCHEMA);
+    if (!parse_version(GYRE_RESULTS_VERSION, own) || !parse_version(version, theirs))
+        GYRE_FAIL(GYRE_E_INPUT, "%s: schema_version '%s' is not MAJOR.MINOR.REV", path, version);
+    if (theirs[0] != own[0])
+        GYRE_FAIL(GYRE_E_INPUT, "%s has schema version %s, this program reads %lu.x: use a program of that version", path, version, own[0]);
+    if (theirs[1] > own[1])
+        gyre_log_warning(log, "%s has schema version %s, newer than %s: what this program does not know is ignored", path, version,
+                         GYRE_RESULTS_VERSION);
+done:
+    return st;
+}
+
+/* ---- the page ---- */
+
+static void print_shape(FILE *stream, const gyre_schema_row *row)
+{
+    if (row->kind == GYRE_SCHEMA_ATTRIBUTE)
+        (void)fputs("attribute", stream);
+    else if (gyre_schema_rank(row) == 0)
+        (void)fputs("scalar", stream);
+    for (size_t i = 0; row->dims[i] != NULL; i++)
+        (void)fprintf(stream, "%s%s", i > 0 ? ", " : "", row->dims[i]);
+}
+
+static void print_row(FILE *stream, const gyre_schema_row *row)
+{
+    (void)fprintf(stream, "| `%s` | %s | ", row->path, gyre_schema_type_name(row->type));
+    print_shape(stream, row);
+    (void)fprintf(stream, " | %s | %s%s%s |\n", row->unit != NULL ? row->unit : "", row->long_name, row->note[0] != '\0' ? "; " : "", row->note);
+}
+
+static const char table_head[] = "\n| object | type | scales | unit | meaning |\n|---|---|---|---|---|\n";
+
+void gyre_schema_print(FILE *stream)
+{
+    (void)fprintf(stream,
+                  "# The results file\n\n"
+                  "<!-- Printed from the table in results/schema.c; a test compares the two. -->\n\n"
+                  "Schema `%s`, version %s: a reader takes its own MAJOR only, and warns of a newer MINOR. `gyre run` and `gyre merge` write\n"
+                  "the file, `gyre verify` holds a file against this page, and `gyre verify --digest` prints the scientific digest: a SHA-256 over\n"
+                  "every name, type, shape, value and attribute except /timing, /provenance, the stored digest itself and the references that tie\n"
+                  "datasets to scales.\n\n"
+                  "HDF5 with checksummed metadata (1.10 format), fletcher32 on numbers, texts as variable-length UTF-8, creation order tracked, no\n"
+                  "times. Every dataset has scales on all of its dimensions, and the scales lie in the root group, so that netCDF-4 readers see\n"
+                  "every column. Behind the HDF5 content, where HDF5 does not look, lies a seal of 72 bytes: `GYRESEAL` and the SHA-256 of all\n"
+                  "before, which Gyre checks before it reads.\n\n"
+                  "    ncdump -h results.h5\n"
+                  "    python3 -c 'import h5py; f = h5py.File(\"results.h5\"); print(f[\"metrics/nmse\"][:], f[\"cells/arm\"].asstr()[:])'\n"
+                  "    python3 -c 'import xarray; print(xarray.open_dataset(\"results.h5\", group=\"metrics\", engine=\"h5netcdf\"))'\n"
+                  "    python3 -c 'import h5py, pandas; print(pandas.DataFrame.from_records(h5py.File(\"results.h5\")[\"compat/table\"][:]))'\n\n"
+                  "Every numeric dataset has an attribute `units`, every dataset with dimensions a `long_name`. A number that does not exist is NaN\n"
+                  "beside a status, never zero.\n\n"
+                  "## Root\n",
+                  GYRE_RESULTS_SCHEMA, GYRE_RESULTS_VERSION);
+    (void)fputs(table_head, stream);
+    for (const gyre_schema_row *row = gyre_schema; row->path != NULL; row++) {
+        if (row->kind != GYRE_SCHEMA_GROUP) {
+            print_row(stream, row);
+            continue;
+        }
+        (void)fprintf(stream, "\n## %s\n\n%s%s%s.\n", row->path, row->long_name, row->note[0] != '\0' ? "; " : "", row->note);
+        (void)fputs(table_head, stream);
+    }
+    (void)fputs("\nWhat it is not: a dump of rows or bytes. Captures and cell files have schemas of their own.\n", stream);
+}

@@ -1,0 +1,90 @@
+/* Memory of a table: every text and array is one block on a list, freed with the table. A lock makes keeping safe from several threads. */
+#include "results/table.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct block {
+    struct block *next;
+    max_align_t memory[];
+} block;
+
+struct gyre_table_block {
+    pthread_mutex_t lock;
+    block *first;
+};
+
+const char *gyre_cell_status_name(gyre_cell_status status)
+{
+    static const char *const names[] = { "MISSING", "OK", "SKIPPED", "FAILED" };
+    return names[status];
+}
+
+gyre_status gyre_table_new(gyre_table **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_table *table = NULL;
+    *out = NULL;
+    GYRE_NEW(&table, 1);
+    GYRE_NEW(&table->blocks, 1);
+    if (pthread_mutex_init(&table->blocks->lock, NULL) != 0)
+        GYRE_FAIL(GYRE_E_INTERNAL, "cannot make a lock for the table");
+    table->experiment = table->config_source = table->config_overrides = table->config_canonical = "";
+    *out = table;
+    table = NULL;
+done:
+    if (table != NULL)
+        free(table->blocks);
+    free(table);
+    return st;
+}
+
+void gyre_table_free(gyre_table *table)
+{
+    if (table == NULL)
+        return;
+    for (block *b = table->blocks->first, *next; b != NULL; b = next) {
+        next = b->next;
+        free(b);
+    }
+    (void)pthread_mutex_destroy(&table->blocks->lock);
+    free(table->blocks);
+    free(table);
+}
+
+gyre_status gyre_table_keep(gyre_table *table, size_t count, size_t size, void *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    block *b = NULL;
+    void *memory = NULL;
+    if (size != 0 && count > (SIZE_MAX - sizeof *b) / size)
+        GYRE_FAIL(GYRE_E_MEMORY, "%zu x %zu bytes overflow the address space", count, size);
+    GYRE_TRY(gyre_calloc((void **)&b, 1, sizeof *b + count * size, err));
+    memory = b->memory;
+    (void)pthread_mutex_lock(&table->blocks->lock);
+    b->next = table->blocks->first;
+    table->blocks->first = b;
+    (void)pthread_mutex_unlock(&table->blocks->lock);
+done:
+    memcpy(out, &memory, sizeof memory); /* out is the address of a pointer of any type */
+    return st;
+}
+
+gyre_status gyre_table_text(gyre_table *table, const char *text, const char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char *copy = NULL;
+    size_t size = strlen(text) + 1;
+    GYRE_TRY(gyre_table_keep(table, size, 1, &copy, err));
+    memcpy(copy, text, size);
+done:
+    *out = copy;
+    return st;
+}
+
+double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head)
+{
+    return cell->values == NULL ? NAN : cell->values[(metric * cell->n_documents + document) * cell->n_heads + head];
+}

@@ -1,0 +1,117 @@
+/* The table of an experiment in memory: what is planned, what each cell gave, how arms are compared.
+ *
+ * experiments/ fills a gyre_table from a configuration and hands it to cells.h (one file per cell), merge.h (one results file) and figures.h;
+ * gyre_results_read (results_file.h) makes the same table from a results file alone. Texts are owned by the table (gyre_table_text).
+ *
+ * A column of /cells is one row of the schema list in schema.h; a struct field here that is stored there says so by having the column's name.
+ */
+#ifndef GYRE_RESULTS_TABLE_H
+#define GYRE_RESULTS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/sha256.h"
+#include "core/status.h"
+
+/* Where rows came from: one capture file. */
+typedef struct gyre_source {
+    const char *name;      /* model name of the capture, unique in the table */
+    const char *path;      /* as the configuration gives it */
+    const char *digest;    /* scientific digest of the capture */
+    const char *model_sha256, *architecture;
+    size_t n_documents;    /* evaluation documents */
+    const char *const *documents; /* their names */
+    size_t n_calibration;  /* calibration documents */
+    const char *const *calibration; /* their names */
+    bool leak;             /* calibration overlaps evaluation, deliberately */
+    size_t n_layers;
+    const uint32_t *layers; /* the model's layer numbers */
+    const uint32_t *n_heads; /* kv heads, per layer */
+    uint32_t dim;
+    bool has_bias;
+} gyre_source;
+
+typedef enum gyre_cell_status { GYRE_CELL_MISSING = 0, GYRE_CELL_OK, GYRE_CELL_SKIPPED, GYRE_CELL_FAILED } gyre_cell_status;
+const char *gyre_cell_status_name(gyre_cell_status status); /* "MISSING", "OK", "SKIPPED", "FAILED" */
+
+/* One cell: (source, layer) x arm at a grid point x seed. */
+typedef struct gyre_cell {
+    char key[GYRE_SHA256_HEX]; /* names what determines the value and nothing else */
+    size_t source;             /* index into table->sources */
+    uint32_t layer;            /* the model's number */
+    const char *arm;           /* name in the configuration */
+    const char *point;         /* grid values that act on this arm, "bits=4" or "bits=4,group=32"; "" without a grid */
+    const char *streams;       /* "k", "v", "kv" or "none" (exact) */
+    const char *codec_k, *codec_v; /* canonical text of the codecs; "exact" where a stream is untouched */
+    bool seeded;
+    uint32_t seed;             /* seed index; 0 for unseeded arms */
+
+    gyre_cell_status status;
+    const char *reason;        /* why SKIPPED or FAILED; "" otherwise */
+    const char *flags;         /* "" or a comma list: "storage_floor" (result within 10x of the capture's storage error) */
+    double payload_bits, side_bits, total_bits; /* per value, mean over the coded streams; NaN unless OK */
+    size_t n_documents, n_heads;
+    double *values;            /* [metric][document][head], metrics in table order; NaN where a metric does not apply; NULL unless OK */
+    double wall_s;             /* excluded from every digest */
+} gyre_cell;
+
+/* One planned comparison: arm - against at one grid point of one source. lower is better for every metric. */
+typedef struct gyre_comparison {
+    const char *arm, *against, *metric, *family, *point; /* point: the grid point shared by both arms */
+    size_t source;
+    bool ratio;                /* margin is on the log scale: {ratio: r} or {abs: a} */
+    bool has_margin;
+    double margin;             /* r > 1, or a > 0 in the metric's unit */
+    double alpha;
+
+    /* what compare.h fills */
+    const char *status;        /* "OK", "SKIPPED" (an arm is), "INCOMPLETE", "DEGENERATE" */
+    const char *reason;
+    const char *test;          /* name in stats/ */
+    size_t n_seeds, n_documents;
+    double estimate, ci_low, ci_high; /* mean of log(arm/against), or of arm - against; interval at 1 - alpha */
+    double df, sd_seed, sd_document;
+    double p, p_adjusted;             /* two-sided */
+    double p_tost, p_tost_adjusted;   /* NaN without a margin */
+    double margin_needed;             /* the smallest symmetric margin that would pass TOST at alpha, same scale as estimate */
+    const char *verdict;              /* EQUIVALENT, BETTER, WORSE, INCONCLUSIVE; "" unless OK */
+    uint32_t worst_layer;             /* layer with the largest |estimate| */
+    double worst_estimate, worst_low, worst_high;
+    double total_bits_arm, total_bits_against; /* mean over layers */
+} gyre_comparison;
+
+typedef struct gyre_table {
+    const char *experiment;
+    const char *config_source;    /* the YAML as written */
+    const char *config_overrides; /* --set assignments, one a line; "" */
+    const char *config_canonical; /* resolved, defaults filled */
+    char config_sha256[GYRE_SHA256_HEX];
+    char analysis_sha256[GYRE_SHA256_HEX]; /* of the comparison block alone, taken before data are read */
+    char value_code[GYRE_SHA256_HEX];      /* value-code digest of the program that computed the cells */
+    uint64_t campaign_seed;
+    uint32_t n_seeds;
+    size_t n_sources;
+    gyre_source *sources;
+    size_t n_metrics;
+    const char *const *metrics;       /* names */
+    const char *const *metric_units;  /* "", "nat", ... */
+    size_t n_cells;
+    gyre_cell *cells;                 /* in plan order */
+    size_t n_comparisons;
+    gyre_comparison *comparisons;
+    struct gyre_table_block *blocks;  /* texts and arrays owned by the table */
+} gyre_table;
+
+gyre_status gyre_table_new(gyre_table **out, gyre_error *err);
+void gyre_table_free(gyre_table *table);
+
+/* Zeroed memory / a copy of a text that lives as long as the table. */
+gyre_status gyre_table_keep(gyre_table *table, size_t count, size_t size, void *out, gyre_error *err);
+gyre_status gyre_table_text(gyre_table *table, const char *text, const char **out, gyre_error *err);
+
+/* Value of metric m of a cell; NaN when the cell has none. */
+double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head);
+
+#endif

@@ -1,0 +1,1379 @@
+#!/usr/bin/python3
+"""The independent twin: vector-level results computed again, without Gyre.
+
+    twin.py check RESULTS.h5 CAPTURE.h5 ... [--cells all|N] [--expect demo] [--split default|file] [--workers N]
+    twin.py selftest
+
+Written from docs/random.md and docs/definitions.md alone: nothing here was taken from, or compared with, Gyre's sources while it was written.
+Transforms, attention and sums are in double precision; what the pages put in binary32 (angles, fitted values, quantizers) is in binary32.
+NumPy and h5py only. Budgets: class Budget below; README.md says why they are what they are.
+
+Parts: random streams, orthogonal matrices, rotary embedding, quantizers, codecs and their canonical text, captures, chains, attention metrics,
+budgets, check, selftest.
+"""
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"  # the work is spread over processes
+
+import argparse
+import collections
+import contextlib
+import copy
+import multiprocessing
+import re
+import sys
+import tempfile
+import time
+
+import h5py
+import numpy as np
+
+F16, F32, F64 = np.float16, np.float32, np.float64
+STREAMS = "kv"
+METRICS = ("nmse", "nmse_centred", "logit_error", "softmax_kl", "flip", "output_error")
+TOKENS_FOR_SIDE = 4096
+
+
+class Unusable(Exception):
+    """Something that cannot be read as the pages say."""
+
+
+# ---- random streams (docs/random.md) ----
+
+ALL_HEADS, PURPOSE_SIGNS = 65535, 1
+
+
+def philox4x32(counters, key):
+    """Philox4x32-10: counters [n, 4] and key [2] of 32-bit words to [n, 4] words."""
+    mask = np.uint64(0xFFFFFFFF)
+    c0, c1, c2, c3 = (np.asarray(counters, np.uint64)[:, i] for i in range(4))
+    k0, k1 = (int(k) for k in key)
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        hi0, lo0, hi1, lo1 = p0 >> np.uint64(32), p0 & mask, p1 >> np.uint64(32), p1 & mask
+        c0, c1, c2, c3 = hi1 ^ c1 ^ np.uint64(k0), lo1, hi0 ^ c3 ^ np.uint64(k1), lo0
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def signs(n, campaign_seed, seed, layer, head, ordinal, stream):
+    """n signs of the element `ordinal` of a chain; head may be ALL_HEADS; stream is 0 for K, 1 for V."""
+    blocks = -(-n // 128)
+    counters = np.empty((blocks, 4), np.uint64)
+    counters[:, 0] = np.arange(blocks)
+    counters[:, 1] = seed
+    counters[:, 2] = layer * 65536 + head
+    counters[:, 3] = PURPOSE_SIGNS * 65536 + ordinal * 256 + stream
+    words = philox4x32(counters, (campaign_seed & 0xFFFFFFFF, campaign_seed >> 32)).reshape(-1)
+    bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+    return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(F64)
+
+
+# ---- orthogonal matrices (y = T x) ----
+
+def is_power_of_two(d):
+    return d > 0 and d & (d - 1) == 0
+
+
+def fwht_matrix(d):
+    shared = np.arange(d)[:, None] & np.arange(d)[None, :]
+    parity = np.array([bin(i).count("1") & 1 for i in range(d)])[shared]
+    return (1.0 - 2.0 * parity) / np.sqrt(d)
+
+
+def rfft_matrix(d):
+    turn = 2 * np.pi * ((np.arange(d)[:, None] * np.arange(d)[None, :]) % d) / d
+    re, im = np.cos(turn) / np.sqrt(d), -np.sin(turn) / np.sqrt(d)
+    inner = np.arange(1, d // 2 if d % 2 == 0 else (d - 1) // 2 + 1)
+    last = [re[d // 2:d // 2 + 1]] if d % 2 == 0 else []
+    return np.concatenate([re[:1], np.sqrt(2) * re[inner]] + last + [np.sqrt(2) * im[inner]])
+
+
+# ---- rotary embedding ----
+
+def rope_tables(rope, pos):
+    """cos and sin of the binary32 angles, [..., n_rot / 2]; what is not said to be binary32 is double."""
+    half = rope.n_rot // 2
+    # powf as the correctly rounded power: NumPy's own binary32 power may differ from the C library's in the last bit
+    step = F32(np.power(F64(rope.base), F64(F32(-2.0) / F32(rope.n_rot))))
+    theta = np.asarray(pos).astype(F32)
+    angles = np.empty(theta.shape + (half,), F32)
+    for i in range(half):
+        angle = F32(rope.freq_scale) * theta
+        angles[..., i] = angle if rope.factors is None else angle / F32(rope.factors[i])
+        theta = theta * step
+    return np.cos(angles.astype(F64)), np.sin(angles.astype(F64))
+
+
+def rope_pairs(rope, order):
+    """The coordinates a and b of the pairs, in the codec's order."""
+    half = rope.n_rot // 2
+    if rope.kind == "normal" and order == "native":
+        return slice(0, rope.n_rot, 2), slice(1, rope.n_rot, 2)
+    return slice(0, half), slice(half, rope.n_rot)
+
+
+def rotate(x, tables, pairs, direction):
+    """direction +1: unrope; -1: its inverse."""
+    cos, sin = tables[0], direction * tables[1]
+    a, b = pairs
+    y = x.copy()
+    y[..., a] = x[..., a] * cos + x[..., b] * sin
+    y[..., b] = x[..., b] * cos - x[..., a] * sin
+    return y
+
+
+def half_split(d, n_rot):
+    """Where each coordinate of the half-split order is in the interleaved one."""
+    return np.concatenate([np.arange(0, n_rot, 2), np.arange(1, n_rot, 2), np.arange(n_rot, d)])
+
+
+# ---- quantizers ----
+
+def quantize(y, quantizer, nudge=0.0):
+    """Rows [..., d] through encoding and decoding, in binary32.
+
+    nudge moves what is rounded to binary16 (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
+    rows stand where the last bits of binary32 decide the rounding.
+    """
+    y = y.astype(F32)
+    if quantizer.name == "exact":
+        return y
+    if quantizer.name == "f16":
+        return y.astype(F16).astype(F32)
+    d, group = y.shape[-1], quantizer.group or y.shape[-1]
+    g = y.reshape(y.shape[:-1] + (d // group, group))
+    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
+    if quantizer.name == "sym":
+        levels = F32(2 ** (quantizer.bits - 1) - 1)
+        scale = store(np.abs(g).max(-1, keepdims=True) / levels * F32(1 + nudge))
+        q = g / np.where(scale == 0, F32(1), scale)
+        np.rint(q, out=q)
+        np.clip(q, -levels, levels, out=q)
+        q *= scale
+        return q.reshape(y.shape)
+    levels = F32(2 ** quantizer.bits - 1)
+    low, high = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
+    constant = low == high
+    low = store(low + F32(nudge) * np.maximum(np.abs(low), np.abs(high)))
+    scale = np.where(constant, F32(0), store((high - low) / levels * F32(1 + nudge)))
+    q = (g - low) / np.where(scale == 0, F32(1), scale)
+    np.rint(q, out=q)
+    np.clip(q, 0, levels, out=q)
+    q *= scale
+    q += low
+    return q.reshape(y.shape)
+
+
+def row_bytes(quantizer, d):
+    if quantizer.name in ("f16", "exact"):
+        return d * (2 if quantizer.name == "f16" else 4)
+    number = 2 if quantizer.scale == "f16" else 4
+    return -(-d * quantizer.bits // 8) + d // (quantizer.group or d) * number * (2 if quantizer.name == "asym" else 1)
+
+
+# ---- codecs and their canonical text ----
+
+Element = collections.namedtuple("Element", "name by per ordinal")
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
+Codec = collections.namedtuple("Codec", "order chain quantizer")
+
+
+def split_list(text, mark):
+    """Splits at `mark` outside brackets."""
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(text):
+        depth += (c in "([") - (c in ")]")
+        if depth < 0:
+            raise Unusable("unbalanced brackets in '%s'" % text)
+        if c == mark and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    if depth != 0:
+        raise Unusable("unbalanced brackets in '%s'" % text)
+    return [p.strip() for p in parts + [text[start:]] if p.strip()]
+
+
+def parse_call(text):
+    """'name(a=1,b=2)' or 'name' to the name and its options."""
+    found = re.fullmatch(r"([A-Za-z0-9_]+)(?:\((.*)\))?", text)
+    if not found:
+        raise Unusable("'%s' is not name(option=value,...)" % text)
+    options = {}
+    for part in split_list(found.group(2) or "", ","):
+        key, equals, value = part.partition("=")
+        if not equals or key in options:
+            raise Unusable("'%s' in '%s'" % (part, text))
+        options[key] = value
+    return found.group(1), options
+
+
+def take(options, key, default, choices=None):
+    value = options.pop(key, default)
+    if value is None or (choices and value not in choices):
+        raise Unusable("%s is %s" % (key, value))
+    return value
+
+
+def parse_element(text):
+    """Elements without their ordinals: an alias gives two, identity none."""
+    name, options = parse_call(text)
+    by = per = None
+    if name in ("signs", "srht", "srft"):
+        per = take(options, "per", "layer", ("layer", "head"))
+    elif name == "centre":
+        by = take(options, "by", None, ("bias", "mean"))
+        per = take(options, "per", "head", ("layer", "head"))
+        per = None if by == "bias" else per  # a bias belongs to its head
+    elif name == "scale":
+        by = take(options, "by", None, ("max",))
+        per = take(options, "per", "layer", ("layer", "head"))
+    elif name not in ("identity", "fwht", "rfft", "unrope"):
+        raise Unusable("the twin knows no transform '%s'" % name)
+    if options:
+        raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
+    if name == "identity":
+        return []
+    if name in ("srht", "srft"):
+        return [("signs", None, per), ("fwht" if name == "srht" else "rfft", None, None)]
+    return [(name, by, per)]
+
+
+def parse_quantizer(text):
+    name, options = parse_call(text)
+    bits = group = scale = None
+    if name in ("sym", "asym"):
+        bits = int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
+        group = take(options, "group", "row")
+        group = None if group == "row" else int(group)
+        scale = take(options, "scale", "f32", ("f32", "f16"))
+    elif name not in ("f16", "exact"):
+        raise Unusable("the twin knows no quantizer '%s'" % name)
+    if options:
+        raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
+    return Quantizer(name, bits, group, scale)
+
+
+def parse_codec(text):
+    """Canonical text to a Codec; None for 'exact', an untouched stream."""
+    if text == "exact":
+        return None
+    fields = {}
+    for part in split_list(text, ";"):
+        key, equals, value = part.partition("=")
+        if not equals or key in fields:
+            raise Unusable("'%s' in '%s'" % (part, text))
+        fields[key] = value
+    order = take(fields, "order", "half_split", ("half_split", "native"))
+    chain = take(fields, "chain", "[]")
+    quantizer = parse_quantizer(take(fields, "quantizer", None))
+    for off in ("window", "sink"):
+        take(fields, off, "0", ("0",))
+    if fields or not (chain.startswith("[") and chain.endswith("]")):
+        raise Unusable("codec '%s'" % text)
+    elements = [e for part in split_list(chain[1:-1], ",") for e in parse_element(part)]
+    return Codec(order, tuple(Element(*e, ordinal) for ordinal, e in enumerate(elements)), quantizer)
+
+
+def is_seeded(codec):
+    return codec is not None and any(e.name == "signs" for e in codec.chain)
+
+
+def refusal(codec, layer, stream):
+    """Why the codec cannot be applied at this layer; None where it can."""
+    if codec is None:
+        return None
+    for e in codec.chain:
+        if e.name == "fwht" and not is_power_of_two(layer.dim):
+            return "fwht at d = %d" % layer.dim
+        if e.name == "rfft" and layer.dim < 2:
+            return "rfft at d = %d" % layer.dim
+        if e.name == "centre" and e.by == "bias" and layer.bias is None:
+            return "the model has no key bias"
+        if e.name == "unrope" and (stream != "k" or layer.rope.kind not in ("normal", "neox") or layer.rope.ext_factor != 0
+                                   or layer.rope.attn_factor != 1 or layer.rope.n_rot != layer.dim):
+            return "unrope does not undo this embedding"
+    if codec.quantizer.group and layer.dim % codec.quantizer.group:
+        return "groups of %d at d = %d" % (codec.quantizer.group, layer.dim)
+    return None
+
+
+def bits_per_value(codec, dim, n_heads):
+    """(payload, side) of one stream."""
+    side = 0.0
+    for e in codec.chain:
+        if (e.name == "centre" and e.by == "mean") or e.name == "scale":
+            side += 32.0 * dim / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+    return 8.0 * row_bytes(codec.quantizer, dim) / dim, side
+
+
+# ---- captures ----
+
+Rope = collections.namedtuple("Rope", "kind n_rot base freq_scale ext_factor attn_factor factors")
+
+
+def attribute(obj, name):
+    value = obj.attrs[name]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class Capture:
+    """What does not depend on the layer."""
+
+    def __init__(self, path):
+        self.path = path
+        with h5py.File(path, "r") as f:
+            if attribute(f, "schema") != "gyre-capture" or attribute(f, "order") != "native":
+                raise Unusable("%s is not a capture in native order" % path)
+            self.model, self.model_sha256 = attribute(f, "model_name"), attribute(f, "model_sha256")
+            self.documents = list(f["document"].asstr()[()])
+            self.layers = [int(n) for n in f["layer"][()]]
+        n = max(1, len(self.documents) // 4)
+        self.calibration, self.evaluation = list(range(n)), list(range(n, len(self.documents)))
+
+    def use_split(self, calibration, evaluation):
+        self.calibration = [self.documents.index(name) for name in calibration]
+        self.evaluation = [self.documents.index(name) for name in evaluation]
+
+
+class Layer:
+    """One layer of a capture: rows as [head, document, token, d] in double precision, and what attention is without any coding."""
+
+    def __init__(self, capture, number, facts_only=False):
+        self.number = number
+        with h5py.File(capture.path, "r") as f:
+            g = f["layer_%02d" % number]
+            self.dim, self.n_heads = g["k"].shape[3], g["k"].shape[2]
+            factors = g["rope_factors"][()] if "rope_factors" in g else None
+            self.rope = Rope(attribute(g, "rope_kind"), int(g.attrs["rope_n_rot"]), float(g.attrs["rope_base"]), float(g.attrs["rope_freq_scale"]),
+                             float(g.attrs["rope_ext_factor"]), float(g.attrs["rope_attn_factor"]), factors)
+            self.bias = g["k_bias"][()].astype(F64) if "k_bias" in g else None
+            if facts_only:
+                return
+            self.score_scale, self.window = float(g.attrs["score_scale"]), int(g.attrs["sliding_window"])
+            ev, cal = capture.evaluation, capture.calibration
+            rows = {s: np.ascontiguousarray(g[s][()].astype(F64).transpose(2, 0, 1, 3)) for s in STREAMS}
+            self.rows = {s: np.ascontiguousarray(rows[s][:, ev]) for s in STREAMS}
+            self.calibration = {s: np.ascontiguousarray(rows[s][:, cal]) for s in STREAMS}
+            pos = f["pos"][()]
+            self.pos, self.pos_calibration = pos[ev], pos[cal]
+            self.energy = {s: (self.rows[s] ** 2).sum((2, 3)) for s in STREAMS}
+            mean = {s: self.rows[s].mean((1, 2), keepdims=True) for s in STREAMS}
+            self.energy_centred = {s: ((self.rows[s] - mean[s]) ** 2).sum((2, 3)) for s in STREAMS}
+            self.prefixes = collections.OrderedDict()
+            self.heads = []
+            if "q" in g:
+                q, owner = g["q"][()][ev].astype(F64), g["kv_head_of"][()]
+                self.heads = [Attention(self, h, q[:, :, owner == h], f["query_pos"][()][ev]) for h in range(self.n_heads)]
+
+
+class Attention:
+    """The exact attention of one KV head: everything as [document, query head * query, ...]."""
+
+    def __init__(self, layer, head, q, query_pos):
+        n_docs, n_queries, self.n_group, d = q.shape
+        self.n_queries = n_queries
+        self.q = layer.score_scale * q.transpose(0, 2, 1, 3).reshape(n_docs, -1, d)
+        query_pos = np.tile(query_pos, (1, self.n_group))[:, :, None]
+        pos = layer.pos[:, None, :]
+        seen = (pos <= query_pos) & ((layer.window == 0) | (pos > query_pos - layer.window))
+        self.weight = seen / seen.sum(-1, keepdims=True)
+        self.hidden = np.where(seen, 0.0, -np.inf)
+        self.v = layer.rows["v"][head]
+        self.scores = self.q @ layer.rows["k"][head].transpose(0, 2, 1)
+        self.p, self.log_sum, self.top = self.softmax(self.scores + self.hidden)
+        self.out = self.p @ self.v
+        self.out_energy = (self.out ** 2).sum(-1)
+        # size of the scores, for the rounding floors: |q| |k| without the cosine
+        size = np.sqrt((self.q ** 2).sum(-1).mean() * (layer.rows["k"][head] ** 2).sum(-1).mean())
+        self.score_noise = ROUNDING * size
+        self.documents = [self.document(n) for n in range(n_docs)]
+
+    def document(self, n):
+        """The same for document n alone: what is measured at a time, so that it stays in the cache."""
+        one = copy.copy(self)
+        for name in ("q", "weight", "hidden", "v", "scores", "p", "log_sum", "top", "out", "out_energy"):
+            setattr(one, name, getattr(self, name)[n])
+        return one
+
+    @staticmethod
+    def softmax(s):
+        """Probabilities, log of the sum, first largest; s is overwritten."""
+        top = s.argmax(-1)
+        high = np.take_along_axis(s, top[..., None], -1)
+        s -= high
+        np.exp(s, out=s)
+        total = s.sum(-1, keepdims=True)
+        s /= total
+        return s, (high + np.log(total))[..., 0], top
+
+    def output_error(self, out):
+        lost = out - self.out
+        lost = np.einsum("qi,qi->q", lost, lost).reshape(self.n_group, self.n_queries).sum(1)
+        return (lost / self.out_energy.reshape(self.n_group, self.n_queries).sum(1)).sum() / self.n_group
+
+    def measure(self, k, v):
+        """Metrics of one document's decoded keys and values [token, d]; None: untouched. The mean over queries, then over query heads."""
+        if k is None:
+            return {"output_error": self.output_error(self.p @ v)}
+        s = self.q @ k.T
+        e = s - self.scores
+        mean = np.einsum("qt,qt->q", e, self.weight)
+        moved = np.einsum("qt,qt->q", e, self.p)
+        e -= mean[:, None]
+        e *= e
+        spread = np.einsum("qt,qt->q", e, self.weight)
+        s += self.hidden
+        p, log_sum, top = self.softmax(s)
+        found = {"logit_error": np.sqrt(spread), "softmax_kl": log_sum - self.log_sum - moved, "flip": (top != self.top).astype(F64)}
+        found = {name: x.sum() / x.size for name, x in found.items()}  # every query head has the same number of queries
+        found["output_error"] = self.output_error(p @ (self.v if v is None else v))
+        return found
+
+
+# ---- chains ----
+
+def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
+    """(y, calibration rows through it or None, inverse, gain) of one element; gain is what it multiplies a coordinate by, beside rotations."""
+    d, h = layer.dim, layer.n_heads
+    if e.name == "signs":
+        heads = [ALL_HEADS] if e.per == "layer" else range(h)
+        s = np.stack([signs(d, campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in heads])[:, None, None, :]
+        return x * s, None if c is None else c * s, lambda y: y * s, 1.0
+    if e.name in ("fwht", "rfft"):
+        m = fwht_matrix(d) if e.name == "fwht" else rfft_matrix(d)
+        return x @ m.T, None if c is None else c @ m.T, lambda y: y @ m, 1.0
+    if e.name == "unrope":
+        pairs, tables = rope_pairs(layer.rope, order), rope_tables(layer.rope, layer.pos)
+        after = None if c is None else rotate(c, rope_tables(layer.rope, layer.pos_calibration), pairs, 1)
+        return rotate(x, tables, pairs, 1), after, lambda y: rotate(y, tables, pairs, -1), 1.0
+    if e.name == "centre":
+        if e.by == "bias":
+            m = layer.bias[:, permutation(layer, stream, order)][:, None, None, :]
+        else:
+            m = c.mean((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
+        return x - m, None if c is None else c - m, lambda y: y + m, 1.0
+    if e.name == "scale":
+        high = np.abs(c).max((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32)
+        scale = np.where(high == 0, F32(1), F32(1) / np.where(high == 0, F32(1), high)).astype(F64)
+        return x * scale, c * scale, lambda y: y / scale, scale
+    raise AssertionError(e.name)
+
+
+def permutation(layer, stream, order):
+    if stream == "k" and order == "half_split" and layer.rope.kind == "normal":
+        return half_split(layer.dim, layer.rope.n_rot)
+    return np.arange(layer.dim)
+
+
+def forward(codec, layer, stream, seed, campaign_seed):
+    """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
+    before the first seeded element is kept with the layer."""
+    chain = codec.chain
+    first = next((i for i, e in enumerate(chain) if e.name == "signs"), len(chain))
+    fits = any(e.name == "scale" or e.by == "mean" for e in chain)
+    key = (stream, codec.order, chain[:first], fits)
+    if key not in layer.prefixes:
+        order = permutation(layer, stream, codec.order)
+        same = np.array_equal(order, np.arange(layer.dim))
+        back = np.argsort(order)
+        x = layer.rows[stream] if same else np.ascontiguousarray(layer.rows[stream][..., order])
+        c = np.ascontiguousarray(layer.calibration[stream][..., order]) if fits else None
+        inverses, gain = [] if same else [lambda y: np.ascontiguousarray(y[..., back])], np.ones(1)
+        for e in chain[:first]:
+            x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
+        layer.prefixes[key] = x, c, inverses, gain
+        if len(layer.prefixes) > 4:
+            layer.prefixes.popitem(last=False)
+    x, c, inverses, gain = layer.prefixes[key]
+    inverses = list(inverses)
+    for e in chain[first:]:
+        x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
+    return x, inverses, gain
+
+
+def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
+    x, c, inverse, own = apply_element(e, layer, stream, order, seed, campaign_seed, x, c)
+    inverses.insert(0, inverse)
+    if e.name in ("fwht", "rfft", "unrope"):
+        gain = gain.max(-1, keepdims=True)  # coordinates are mixed
+    return x, c, gain * own
+
+
+def decode(y, quantizer, inverses, nudge=0.0):
+    x = quantize(y, quantizer, nudge).astype(F64)
+    for inverse in inverses:
+        x = inverse(x)
+    return x
+
+
+ROUNDING = 2.0 ** -22  # four units of binary32's rounding: what a float transform, its inverse and the decoder may move a row by, of its size
+
+
+class Answer:
+    """What the twin says of one cell: bits, metrics [document, head], and the slack of the vector metrics' numerators."""
+
+    def __init__(self, bits, values, slack):
+        self.bits, self.values, self.slack = bits, values, slack
+
+
+def measure(layer, rows, numerators, slacks):
+    """rows: stream -> decoded rows of the coded streams."""
+    energy = sum(layer.energy[s] for s in rows)
+    centred = sum(layer.energy_centred[s] for s in rows)
+    numerator = sum(numerators[s] for s in rows)
+    # |q + f|^2 - |q|^2 where f is the rows' rounding, ROUNDING of their size and independent of the quantization error q
+    count = len(rows) * layer.pos.shape[1] * layer.dim
+    slack = sum(slacks[s] for s in rows) + ROUNDING ** 2 * energy + 2 * ROUNDING * np.sqrt(numerator * energy / count)
+    values = {"nmse": (numerator / energy).T, "nmse_centred": (numerator / centred).T}
+    slack = {"nmse": (slack / energy).T, "nmse_centred": (slack / centred).T}
+    if layer.heads and rows:
+        found = [[a.documents[n].measure(*(rows[s][h, n] if s in rows else None for s in STREAMS)) for h, a in enumerate(layer.heads)]
+                 for n in range(layer.pos.shape[0])]
+        for name in found[0][0]:
+            values[name] = np.array([[m[name] for m in heads] for heads in found])
+        noise = np.sqrt(np.mean([a.score_noise ** 2 for a in layer.heads]))
+        slack["logit_error"], slack["softmax_kl"], slack["output_error"] = noise, noise ** 2, noise ** 2 + ROUNDING ** 2
+    return values, slack
+
+
+def code_stream(layer, stream, y, quantizer, inverses):
+    """Decoded rows, the unit's squared error [head, document], and how far that moves where binary16 rounding of a scale is undecided."""
+    def row_errors(x):
+        x = x - layer.rows[stream]
+        return np.einsum("hdti,hdti->hdt", x, x)
+    x = decode(y, quantizer, inverses)
+    errors = row_errors(x)
+    slack = np.zeros(errors.shape[:2])
+    if quantizer.scale == "f16":
+        moved = [np.abs(row_errors(decode(y, quantizer, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
+        slack = np.maximum(*moved).sum(2)
+    return x, errors.sum(2), slack
+
+
+def compute_group(layer, chains, seed, quantizers, campaign_seed):
+    """Answers of cells that differ by their quantizers alone. chains and each of quantizers: stream -> Codec / Quantizer."""
+    if not chains:
+        yield from (Answer((np.nan,) * 3, {}, {}) for _ in quantizers)  # nothing coded: no bits, no errors
+        return
+    through = {s: forward(codec, layer, s, seed, campaign_seed) for s, codec in chains.items()}
+    for choice in quantizers:
+        rows, numerators, slacks, payload, side = {}, {}, {}, [], []
+        for s, (y, inverses, _) in through.items():
+            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, choice[s], inverses)
+            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), layer.dim, layer.n_heads)
+            payload.append(p)
+            side.append(q)
+        bits = (np.mean(payload), np.mean(side), np.mean(payload) + np.mean(side))
+        yield Answer(bits, *measure(layer, rows, numerators, slacks))
+
+
+# ---- roundings that binary32 leaves undecided ----
+
+def candidates(layer, stream, codec, seed, campaign_seed):
+    """Decoded rows, and what else they may be: (head, document) -> [(token, change of the decoded row)].
+
+    A value within a few roundings of the middle between two codes gets the one or the other by the last bits of a float transform; the squared
+    error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
+    """
+    y, inverses, gain = forward(codec, layer, stream, seed, campaign_seed)
+    quantizer, found = codec.quantizer, collections.defaultdict(list)
+    base = decode(y, quantizer, inverses)
+
+    def add(other, rows):
+        for h, n, t in zip(*np.nonzero(rows)):
+            found[h, n].append((t, other[h, n, t] - base[h, n, t]))
+
+    if quantizer.scale == "f16":
+        for nudge in (ROUNDING, -ROUNDING):
+            other = decode(y, quantizer, inverses, nudge)
+            add(other, (other != base).any(-1))
+    if quantizer.name in ("sym", "asym"):
+        coded, moved = quantize(y, quantizer).astype(F64), y
+        low, step = code_grid(y, quantizer)
+        noise = ROUNDING * (gain * np.abs(layer.rows[stream]).max(-1, keepdims=True) + np.abs(moved)) / step
+        place = (y - low) / step
+        code = np.rint((coded - low) / step)
+        off = place - code  # beside +-1/2 is undecided; beyond, the ends were clamped
+        undecided = (np.abs(np.abs(off) - 0.5) < noise) & (step > 0)
+        levels = 2 ** (quantizer.bits - 1) - 1 if quantizer.name == "sym" else 2 ** quantizer.bits - 1
+        to = code + np.sign(off)
+        undecided &= (to <= levels) & (to >= (-levels if quantizer.name == "sym" else 0))
+        rank = np.cumsum(undecided, -1)
+        for k in range(1, int(rank.max()) + 1):
+            chosen = undecided & (rank == k)
+            other = np.where(chosen, low + step * to, coded)
+            for inverse in inverses:
+                other = inverse(other)
+            add(other, chosen.any(-1))
+    return base, found
+
+
+def code_grid(y, quantizer):
+    """Value of code 0 and of a step, per coordinate, as quantize uses them (a zero step as 1)."""
+    g = y.astype(F32).reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
+    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
+    if quantizer.name == "sym":
+        low, step = F32(0), store(np.abs(g).max(-1, keepdims=True) / F32(2 ** (quantizer.bits - 1) - 1))
+    else:
+        low = store(g.min(-1, keepdims=True))
+        step = store((g.max(-1, keepdims=True) - low) / F32(2 ** quantizer.bits - 1))
+    step = np.where(step > 0, step, F32(1))
+    return (np.broadcast_to(v, g.shape).reshape(y.shape).astype(F64) for v in (low, step))
+
+
+def second_look(layer, codecs, seed, campaign_seed, answer, stated):
+    """The answer again, with those undecided roundings taken the other way that bring a unit nearer to what is stated (metric -> [document,
+    head]): greedily, one at a time, judged by all attention metrics together. Gives the number of roundings turned over."""
+    judged = [m for m in stated if m in answer.values and m not in Budget.unit]
+    unit_allowed = {m: allowance(m, answer) * answer.values[m].size for m in judged}
+    enough = 0.1 / answer.values["nmse"].size  # all units together then spend a tenth of the budget of the mean
+    rows, options = {}, {}
+    for s, codec in codecs.items():
+        rows[s], options[s] = candidates(layer, s, codec, seed, campaign_seed)
+    turned = 0
+    for h, attention in enumerate(layer.heads):
+        for n in range(layer.pos.shape[0]):
+            one, now = attention.documents[n], {s: rows[s][h, n] for s in rows}
+            left = {}
+            for s in rows:
+                for t, change in options[s].get((h, n), []):  # equal rows get equal codes: they are turned together
+                    left.setdefault((s, layer.rows[s][h, n, t].tobytes(), change.tobytes()), (s, [], change))[1].append(t)
+            left = list(left.values())
+
+            def cost(state):
+                values = one.measure(state.get("k"), state.get("v"))
+                return sum(abs(stated[m][n, h] - values[m]) / unit_allowed[m] for m in judged), values
+            best, values = cost(now)
+            while left and best > enough:
+                trials = []
+                for s, tokens, change in left:
+                    state = dict(now)
+                    state[s] = now[s].copy()
+                    state[s][tokens] += change
+                    trials.append(cost(state) + (state,))
+                i = min(range(len(left)), key=lambda j: trials[j][0])
+                if not trials[i][0] < best:
+                    break
+                best, values, now = trials[i]
+                turned += len(left.pop(i)[1])
+            for m in judged:
+                answer.values[m][n, h] = values[m]
+    return turned
+
+
+# ---- workers ----
+
+_captures, _layer = {}, (None, None)
+
+
+def _start(captures):
+    _captures.update(captures)
+
+
+def _work(task):
+    """task: (model, layer, campaign seed, [(seed, chains, [(cell, quantizers)])]) to [(cell, Answer)]."""
+    global _layer
+    model, number, campaign_seed, groups = task
+    if _layer[0] != (model, number):
+        _layer = (model, number), Layer(_captures[model], number)
+    out = []
+    for seed, chains, members in groups:
+        answers = compute_group(_layer[1], chains, seed, [q for _, q in members], campaign_seed)
+        out.extend((cell, answer) for (cell, _), answer in zip(members, answers))
+    return out
+
+
+def _look_again(task):
+    """task: (model, layer, campaign seed, seed, codecs, cell, Answer, stated) to (cell, Answer, roundings turned over)."""
+    global _layer
+    model, number, campaign_seed, seed, codecs, cell, answer, stated = task
+    if _layer[0] != (model, number):
+        _layer = (model, number), Layer(_captures[model], number)
+    return cell, answer, second_look(_layer[1], codecs, seed, campaign_seed, answer, stated)
+
+
+# ---- budgets ----
+
+class Budget:
+    """Agreement of Gyre (binary32 rows) with the twin (double). unit: relative, of each document and head. cell: of the mean over units."""
+    unit = {"nmse": 1e-5, "nmse_centred": 1e-5}
+    cell = {"logit_error": 1e-4, "softmax_kl": 1e-3, "output_error": 1e-3}
+    cell_absolute = {"flip": 5e-3}
+    bits = 4 * 2.0 ** -52  # of the value: the order in which doubles are added and divided
+
+
+def allowance(name, answer):
+    """What the mean over units of an attention metric may be off by."""
+    if name in Budget.cell_absolute:
+        return Budget.cell_absolute[name]
+    return Budget.cell[name] * abs(np.mean(answer.values[name])) + answer.slack.get(name, 0.0)
+
+
+def compare(name, gyre, answer):
+    """Yields (what, deviation, allowed) for one metric of one cell, arrays [document, head]."""
+    twin = answer.values[name]
+    if name in Budget.unit:
+        yield "unit", np.abs(gyre - twin), Budget.unit[name] * np.abs(twin) + answer.slack[name]
+        return
+    allowed = allowance(name, answer)
+    yield "mean", np.abs(np.mean(gyre) - np.mean(twin)), allowed
+    # one unit alone cannot be further off than what would spend the whole budget of the mean: finds exchanged documents or heads
+    yield "unit", np.abs(gyre - twin), allowed * twin.size
+
+
+# ---- check ----
+
+class Tally:
+    """Passes and failures, and the worst deviation per arm and metric."""
+
+    def __init__(self):
+        self.passed, self.failures, self.worst = 0, [], {}
+
+    def note(self, faults, where):
+        if faults:
+            self.failures.append("%s: %s" % (where, "; ".join(faults)))
+        else:
+            self.passed += 1
+
+    def deviation(self, arm, metric, share, deviation, where):
+        old = self.worst.get((metric, arm))
+        count = 1 if old is None else old[0] + 1
+        self.worst[metric, arm] = (count, share, deviation, where) if old is None or not share <= old[1] else (count,) + old[1:]
+
+    def show(self, limit=40):
+        print("%-13s %-28s %6s  %-13s %-10s %s" % ("metric", "arm", "cells", "worst/budget", "deviation", "where"))
+        for (metric, arm), (count, share, deviation, where) in sorted(self.worst.items()):
+            print("%-13s %-28s %6d  %-13.3g %-10.3g %s" % (metric, arm, count, share, deviation, where))
+        for text in self.failures[:limit]:
+            print("FAIL " + text)
+        if len(self.failures) > limit:
+            print("FAIL ... and %d more" % (len(self.failures) - limit))
+        print("%d passed, %d failed" % (self.passed, len(self.failures)))
+
+
+Cell = collections.namedtuple("Cell", "index source layer arm point streams codec_k codec_v seeded seed status n_documents n_heads bits")
+
+
+class Results:
+    """The columns of a results file that the twin needs."""
+
+    def __init__(self, path):
+        with h5py.File(path, "r") as f:
+            if attribute(f, "schema") != "gyre-results":
+                raise Unusable("%s is not a results file" % path)
+            self.campaign_seed, self.n_seeds = int(f.attrs["campaign_seed"]), int(f.attrs["n_seeds"])
+            self.missing = int(f.attrs["missing_cells"])
+            c = f["cells"]
+
+            def column(name):
+                return list(c[name].asstr()[()]) if h5py.check_string_dtype(c[name].dtype) else c[name][()].tolist()
+            texts = [column(n) for n in ("source", "layer", "arm", "point", "streams", "codec_k", "codec_v", "seeded", "seed", "status", "n_documents", "n_heads")]
+            bits = list(zip(*(column(n) for n in ("payload_bits", "side_bits", "total_bits"))))
+            self.cells = [Cell(i, *row) for i, row in enumerate(zip(*texts, bits))]
+            self.metrics = {name: f["metrics"][name][()] for name in f["metrics"]}
+            s = f["sources"]
+            evaluation, calibration = s["document_name"].asstr()[()], s["calibration_name"].asstr()[()]
+            sha = s["model_sha256"].asstr()[()]
+            self.sources = {}
+            for i, name in enumerate(f["source"].asstr()[()]):
+                self.sources[name] = (sha[i], list(evaluation[i][:int(s["n_documents"][i])]), list(calibration[i][:int(s["n_calibration"][i])]))
+
+
+def where(cell):
+    return "cell %d (%s layer %d, %s %s seed %d)" % (cell.index, cell.source, cell.layer, cell.arm, cell.point, cell.seed)
+
+
+def check_sources(results, captures, split, tally):
+    """Every source has its capture, with the documents that the page's split gives."""
+    for name, (sha, evaluation, calibration) in results.sources.items():
+        faults = []
+        capture = captures.get(name)
+        if capture is None:
+            faults.append("no capture given for this source")
+        else:
+            if capture.model_sha256 != sha:
+                faults.append("the capture is of another model file")
+            unknown = [d for d in evaluation + calibration if d not in capture.documents]
+            if unknown:
+                faults.append("documents that the capture has not: %s" % ", ".join(unknown))
+            elif split == "file":
+                capture.use_split(calibration, evaluation)
+                if set(calibration) & set(evaluation):
+                    faults.append("calibration overlaps evaluation")
+            elif evaluation != [capture.documents[i] for i in capture.evaluation] or calibration != [capture.documents[i] for i in capture.calibration]:
+                faults.append("not the default split")
+        tally.note(faults, "source " + name)
+
+
+def plan_tasks(results, captures, cells, tally, seeds_per_task=8):
+    """Checks what needs no numbers, and groups the OK cells into tasks."""
+    facts, groups, wanted = {}, collections.OrderedDict(), {}
+    for cell in cells:
+        faults = []
+        try:
+            codecs = {s: c for s, c in (("k", parse_codec(cell.codec_k)), ("v", parse_codec(cell.codec_v))) if c is not None}
+            capture = captures.get(cell.source)
+            if capture is None or cell.layer not in capture.layers:
+                raise Unusable("no capture of this layer")
+            if (cell.source, cell.layer) not in facts:
+                facts[cell.source, cell.layer] = Layer(capture, cell.layer, facts_only=True)
+        except (Unusable, ValueError) as problem:
+            tally.note(["not understood: %s" % problem], where(cell))
+            continue
+        layer = facts[cell.source, cell.layer]
+        refused = [r for r in (refusal(c, layer, s) for s, c in codecs.items()) if r]
+        seeded = any(is_seeded(c) for c in codecs.values())
+        if cell.streams != ("".join(s for s in STREAMS if s in codecs) or "none"):
+            faults.append("streams '%s' do not fit the codecs" % cell.streams)
+        if bool(cell.seeded) != seeded or (not seeded and cell.seed != 0) or cell.seed >= max(1, results.n_seeds):
+            faults.append("seeded %d, seed %d do not fit the codecs" % (cell.seeded, cell.seed))
+        if cell.status not in ("OK", "SKIPPED"):
+            faults.append("status %s" % cell.status)
+        elif cell.status == "SKIPPED" and not refused:
+            faults.append("SKIPPED, but nothing refuses it")
+        elif cell.status == "OK" and refused:
+            faults.append("OK, but should be SKIPPED: " + refused[0])
+        if cell.status != "OK" or faults:
+            if any(np.isfinite(m[cell.index]).any() for m in results.metrics.values()) and cell.status != "OK":
+                faults.append("has numbers")
+            tally.note(faults, where(cell))
+            continue
+        wanted[cell.index] = cell
+        chains = {s: c._replace(quantizer=None) for s, c in codecs.items()}
+        key = (cell.source, cell.layer, tuple(sorted(chains.items())))
+        groups.setdefault(key, collections.OrderedDict()).setdefault(cell.seed, (chains, []))[1].append((cell.index, {s: c.quantizer for s, c in codecs.items()}))
+    tasks = []
+    for (source, number, _), by_seed in groups.items():
+        work = [(seed, chains, members) for seed, (chains, members) in by_seed.items()]
+        tasks += [(source, number, results.campaign_seed, work[i:i + seeds_per_task]) for i in range(0, len(work), seeds_per_task)]
+    tasks.sort(key=lambda t: t[:2])
+    return tasks, wanted
+
+
+class Verdict:
+    """Faults of one cell; the deviations are (metric, share of the budget, deviation, where)."""
+
+    def __init__(self):
+        self.faults, self.deviations, self.in_attention_only = [], [], True
+
+    def judge(self, metric, deviation, allowed, kind, place_of_cell):
+        deviation, allowed = np.broadcast_arrays(np.atleast_1d(deviation), np.atleast_1d(allowed))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(deviation == 0, 0.0, deviation / allowed)
+        share = np.where(np.isnan(share), np.inf, share)
+        worst = np.unravel_index(share.argmax(), share.shape)
+        place = "" if deviation.size == 1 else " document %d head %d" % worst
+        label = metric + ("" if kind == "mean" or metric in Budget.unit else "/unit")
+        self.deviations.append((label, share[worst], deviation[worst], place_of_cell + place))
+        if not share[worst] <= 1:
+            self.faults.append("%s%s: off by %.3g, allowed %.3g" % (metric, place, deviation[worst], allowed[worst]))
+            self.in_attention_only &= np.isfinite(share[worst]) and metric != "bits" and metric not in Budget.unit
+
+    def fault(self, text):
+        self.faults.append(text)
+        self.in_attention_only = False
+
+
+def check_cell(results, cell, answer):
+    verdict = Verdict()
+    for stated, own in zip(cell.bits, answer.bits):
+        if not (np.isnan(own) and np.isnan(stated)):
+            verdict.judge("bits", abs(stated - own), Budget.bits * own, "mean", where(cell))
+    for name, column in results.metrics.items():
+        stated = column[cell.index]
+        if name not in METRICS:
+            verdict.fault("the twin knows no metric '%s'" % name)
+        elif name not in answer.values:
+            if not np.isnan(stated).all():
+                verdict.fault("%s has numbers where it is not defined" % name)
+        else:
+            d, h = answer.values[name].shape
+            if (cell.n_documents, cell.n_heads) != (d, h):
+                verdict.fault("%d documents, %d heads; the twin has %d, %d" % (cell.n_documents, cell.n_heads, d, h))
+                break
+            outside = np.ones(stated.shape, bool)
+            outside[:d, :h] = False
+            if not np.isnan(stated[outside]).all():
+                verdict.fault("%s has numbers beyond its documents and heads" % name)
+            for kind, deviation, allowed in compare(name, stated[:d, :h], answer):
+                verdict.judge(name, deviation, allowed, kind, where(cell))
+    return verdict
+
+
+def demo_codecs(has_bias):
+    """(stream, codec without ordinals' aliases) of the demonstration, as text; every cell of it has to be there."""
+    sym, deployed = "sym(bits=%d,group=row,scale=f32)", "sym(bits=%d,group=32,scale=f32)"
+    plain = [("identity", sym), ("srht", sym), ("srft", sym), ("srft,scale(by=max)", deployed)]
+    keys = plain + [("unrope,srht", sym)]
+    if has_bias:
+        keys += [("unrope,centre(by=bias)", sym), ("unrope,centre(by=bias),srht", sym)]
+    for stream, chains in (("k", keys), ("v", plain)):
+        for chain, quantizer in chains:
+            for bits in (3, 4, 8):
+                yield stream, parse_codec("order=half_split;chain=[%s];quantizer=%s" % (chain, quantizer % bits))
+
+
+def check_demo(results, captures, tally):
+    """The demonstration's cells are all there, whatever their arms are called. Two captures, one with a key bias; 32 seeds."""
+    there = collections.Counter()
+    for cell in results.cells:
+        try:
+            k, v = parse_codec(cell.codec_k), parse_codec(cell.codec_v)
+        except (Unusable, ValueError):
+            continue
+        if cell.status == "OK":
+            there[cell.source, cell.layer, k, v and v._replace(order=None), cell.seed] += 1
+    tally.note([] if len(results.sources) >= 2 else ["%d sources, 2 expected" % len(results.sources)], "the demonstration")
+    tally.note(["no metric " + m for m in METRICS if m not in results.metrics], "the demonstration's metrics")
+    for name, capture in captures.items():
+        for number in capture.layers:
+            layer = Layer(capture, number, facts_only=True)
+            lacking = []
+            for stream, codec in demo_codecs(layer.bias is not None):
+                for seed in range(32 if is_seeded(codec) else 1):
+                    pair = (codec, None) if stream == "k" else (None, codec._replace(order=None))
+                    if not there[(name, number) + pair + (seed,)]:
+                        lacking.append("%s %s seed %d" % (stream, codec, seed))
+            tally.note(["%d planned cells missing, the first: %s" % (len(lacking), lacking[0])] if lacking else [], "the demonstration on %s layer %d" % (name, number))
+
+
+SECOND_LOOKS = 0.1  # of the cells: where more disagree, the cause is another
+
+
+def second_task(results, cell, answer):
+    codecs = {s: c for s, c in (("k", parse_codec(cell.codec_k)), ("v", parse_codec(cell.codec_v))) if c is not None}
+    shape = answer.values["nmse"].shape
+    stated = {m: column[cell.index][:shape[0], :shape[1]] for m, column in results.metrics.items()}
+    return cell.source, cell.layer, results.campaign_seed, cell.seed, codecs, cell.index, answer, stated
+
+
+def check(results_path, capture_paths, every=1, expect=None, split="default", workers=2, quiet=False):
+    tally, start = Tally(), time.monotonic()
+    results = Results(results_path)
+    captures = {c.model: c for c in map(Capture, capture_paths)}
+    tally.note(["%d planned cells are missing" % results.missing] if results.missing else ([] if results.cells else ["no cells"]), "the plan")
+    check_sources(results, captures, split, tally)
+    if expect == "demo":
+        check_demo(results, captures, tally)
+    cells = [c for c in results.cells if c.index % every == 0]
+    tasks, wanted = plan_tasks(results, captures, cells, tally)
+    computed, again, turned = len(wanted), [], 0
+
+    def record(cell, verdict):
+        for deviation in verdict.deviations:
+            tally.deviation(cell.arm, *deviation)
+        tally.note(verdict.faults, where(cell))
+
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            spread = stack.enter_context(multiprocessing.Pool(workers, _start, (captures,))).imap_unordered
+        else:
+            spread = map
+            _start(captures)
+        for index, answer in (pair for part in spread(_work, tasks) for pair in part):
+            cell = wanted.pop(index)
+            verdict = check_cell(results, cell, answer)
+            if verdict.faults and verdict.in_attention_only:
+                again.append((cell, answer, verdict))
+            else:
+                record(cell, verdict)
+        if len(again) > max(8, SECOND_LOOKS * computed):  # no accident of rounding
+            for cell, _, verdict in again:
+                record(cell, verdict)
+            again = []
+        by_index = {cell.index: cell for cell, _, _ in again}
+        again.sort(key=lambda a: (a[0].source, a[0].layer))
+        for index, answer, count in spread(_look_again, [second_task(results, cell, answer) for cell, answer, _ in again]):
+            record(by_index[index], check_cell(results, by_index[index], answer))
+            turned += count
+    tally.note(["%d cells were not computed" % len(wanted)] if wanted else [], "the twin")
+    if not quiet:
+        print("%d of %d cells, %d computed again, %.1f s, %d workers" % (len(cells), len(results.cells), computed, time.monotonic() - start, workers))
+        print("%d cells had a second look; %d roundings that binary32 leaves undecided were taken the other way" % (len(again), turned))
+        tally.show()
+    return tally
+
+
+# ---- selftest: known answers, and the definitions once more as plain loops in binary32 ----
+
+def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream):
+    """One head's rows [document, token, d] coded row by row in binary32. cal: every head's calibration rows [head, document, token, d].
+    Shares with the functions above the parsed codec and the signs, nothing else."""
+    d = x.shape[-1]
+
+    def to_split(r):
+        return np.concatenate([r[0:rope.n_rot:2], r[1:rope.n_rot:2], r[rope.n_rot:]])
+
+    def from_split(r):
+        out = r.copy()
+        half = rope.n_rot // 2
+        for i in range(half):
+            out[2 * i], out[2 * i + 1] = r[i], r[half + i]
+        return out
+
+    swap = stream == "k" and codec.order == "half_split" and rope.kind == "normal"
+    adjacent = rope.kind == "normal" and not swap
+
+    def turn(r, p, sign):
+        out, theta, step = r.copy(), F32(p), F32(float(rope.base) ** float(F32(-2.0 / rope.n_rot)))
+        for i in range(rope.n_rot // 2):
+            a, b = (2 * i, 2 * i + 1) if adjacent else (i, i + rope.n_rot // 2)
+            z = complex(r[a], r[b]) * np.exp(-1j * sign * float(F32(rope.freq_scale) * theta))
+            out[a], out[b] = z.real, z.imag
+            theta = theta * step
+        return out
+
+    def butterflies(r):
+        r, width = r.copy(), 1
+        while width < d:
+            for i in range(0, d, 2 * width):
+                for j in range(i, i + width):
+                    r[j], r[j + width] = r[j] + r[j + width], r[j] - r[j + width]
+            width *= 2
+        return r / F32(np.sqrt(d))
+
+    def pack(r):
+        y, h_ = np.fft.rfft(r.astype(F64)) / np.sqrt(d), (d - 1) // 2
+        middle = [y[d // 2].real] if d % 2 == 0 else []
+        return np.array([y[0].real] + [np.sqrt(2) * z.real for z in y[1:h_ + 1]] + middle + [np.sqrt(2) * z.imag for z in y[1:h_ + 1]], F32)
+
+    def unpack(r):
+        h_ = (d - 1) // 2
+        y = np.zeros(d // 2 + 1, complex)
+        y[0] = r[0]
+        for k in range(1, h_ + 1):
+            y[k] = complex(r[k], r[k + (d // 2 if d % 2 == 0 else h_)]) / np.sqrt(2)
+        if d % 2 == 0:
+            y[d // 2] = r[d // 2]
+        return np.fft.irfft(y * np.sqrt(d), d).astype(F32)
+
+    steps = []  # (there, back) of a row at a position
+    for e in codec.chain:
+        def so_far(r, p, done=tuple(steps)):
+            r = to_split(r) if swap else r
+            for there, _ in done:
+                r = there(r, p).astype(F32)
+            return r
+        if e.name == "signs":
+            s = signs(d, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)).astype(F32)
+            steps.append((lambda r, p, s=s: r * s,) * 2)
+        elif e.name == "fwht":
+            steps.append((lambda r, p: butterflies(r),) * 2)
+        elif e.name == "rfft":
+            steps.append((lambda r, p: pack(r), lambda r, p: unpack(r)))
+        elif e.name == "unrope":
+            steps.append((lambda r, p: turn(r, p, 1), lambda r, p: turn(r, p, -1)))
+        elif e.name == "centre" and e.by == "bias":
+            m = (to_split(bias) if swap else bias).astype(F32)
+            steps.append((lambda r, p, m=m: r - m, lambda r, p, m=m: r + m))
+        else:
+            heads = [h] if e.per == "head" else range(len(cal))
+            rows = np.array([so_far(cal[i][n, t], pos_cal[n, t]) for i in heads for n in range(cal[i].shape[0]) for t in range(cal[i].shape[1])])
+            if e.name == "centre":
+                m = rows.astype(F64).mean(0).astype(F32)
+                steps.append((lambda r, p, m=m: r - m, lambda r, p, m=m: r + m))
+            else:
+                m = F32(1) / np.abs(rows).max(0)
+                steps.append((lambda r, p, m=m: r * m, lambda r, p, m=m: r / m))
+
+    def number(value):
+        return F32(F16(value)) if codec.quantizer.scale == "f16" else F32(value)
+
+    def group(r):
+        name, b = codec.quantizer.name, codec.quantizer.bits
+        if name == "exact":
+            return r
+        if name == "f16":
+            return r.astype(F16).astype(F32)
+        out = np.zeros_like(r)
+        if name == "sym":
+            m = 2 ** (b - 1) - 1
+            scale = number(F32(max(abs(v) for v in r)) / F32(m))
+            for i, v in enumerate(r):
+                out[i] = F32(min(m, max(-m, round(float(F32(v / scale)))))) * scale if scale else 0
+            return out
+        n = 2 ** b - 1
+        low = number(min(r))
+        scale = number(F32(max(r) - low) / F32(n)) if max(r) != min(r) else F32(0)
+        for i, v in enumerate(r):
+            out[i] = F32(min(n, max(0, round(float(F32(F32(v - low) / scale)))))) * scale + low if scale else low
+        return out
+
+    width, out = codec.quantizer.group or d, np.zeros(x.shape)
+    for n in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            r = to_split(x[n, t]) if swap else x[n, t]
+            for there, _ in steps:
+                r = there(r, pos[n, t]).astype(F32)
+            r = np.concatenate([group(r[i:i + width]) for i in range(0, d, width)])
+            for _, back in reversed(steps):
+                r = back(r, pos[n, t]).astype(F32)
+            out[n, t] = from_split(r) if swap else r
+    return out
+
+
+def naive_metrics(f, number, evaluation, decoded):
+    """Metrics [document, head] as loops over queries and keys. decoded: stream -> [document, token, head, d] of the coded streams."""
+    g = f["layer_%02d" % number]
+    rows = {s: g[s][()].astype(F64)[evaluation] for s in STREAMS}
+    now = {s: decoded.get(s, rows[s]) for s in STREAMS}
+    q, owner, pos, query_pos = g["q"][()].astype(F64)[evaluation], g["kv_head_of"][()], f["pos"][()][evaluation], f["query_pos"][()][evaluation]
+    scale, window = g.attrs["score_scale"], g.attrs["sliding_window"]
+    n_docs, _, n_heads, _ = rows["k"].shape
+    values = {name: np.full((n_docs, n_heads), np.nan) for name in METRICS}
+    for n in range(n_docs):
+        for h in range(n_heads):
+            moved = [((now[s][n, :, h] - rows[s][n, :, h]) ** 2).sum() for s in decoded]
+            values["nmse"][n, h] = sum(moved) / sum((rows[s][n, :, h] ** 2).sum() for s in decoded)
+            values["nmse_centred"][n, h] = sum(moved) / sum(((rows[s][n, :, h] - rows[s][:, :, h].mean((0, 1))) ** 2).sum() for s in decoded)
+            found = collections.defaultdict(list)
+            for j in np.flatnonzero(owner == h):
+                per = collections.defaultdict(list)
+                for i, at in enumerate(query_pos[n]):
+                    keys = [t for t in range(pos.shape[1]) if pos[n, t] <= at and (window == 0 or pos[n, t] > at - window)]
+                    s, s_now = (np.array([scale * q[n, i, j].dot(source["k"][n, t, h]) for t in keys]) for source in (rows, now))
+                    p, p_now = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (s, s_now))
+                    o, o_now = p @ rows["v"][n, keys, h], p_now @ now["v"][n, keys, h]
+                    per["logit_error"].append(np.std(s_now - s))
+                    per["softmax_kl"].append((p * np.log(p / p_now)).sum())
+                    per["flip"].append(float(s.argmax() != s_now.argmax()))
+                    per["lost"].append(((o_now - o) ** 2).sum())
+                    per["energy"].append((o ** 2).sum())
+                for name in ("logit_error", "softmax_kl", "flip"):
+                    found[name].append(np.mean(per[name]))
+                found["output_error"].append(sum(per["lost"]) / sum(per["energy"]))
+            for name in found:
+                if name == "output_error" or "k" in decoded:
+                    values[name][n, h] = np.mean(found[name])
+    return values
+
+
+def synthetic_capture(path, model, kind, d, with_bias, window=0, n_documents=5, n_tokens=20, n_queries=3, n_heads=2, n_group=2):
+    random = np.random.RandomState(len(model) + d)
+    text = h5py.string_dtype()
+    with h5py.File(path, "w") as f:
+        for name, value in (("schema", "gyre-capture"), ("order", "native"), ("model_name", model), ("model_sha256", model * 2)):
+            f.attrs[name] = value
+        f.create_dataset("document", data=["text %d" % i for i in range(n_documents)], dtype=text)
+        f["layer"] = np.array([0, 3], np.uint32)
+        f["pos"] = np.tile(np.arange(n_tokens, dtype=np.int32), (n_documents, 1))
+        f["query_pos"] = np.tile(np.arange(n_tokens - n_queries, n_tokens, dtype=np.int32), (n_documents, 1))
+        for number in (0, 3):
+            g = f.create_group("layer_%02d" % number)
+            for name, value in (("rope_kind", kind), ("rope_n_rot", d), ("rope_base", 1e4), ("rope_freq_scale", 1.0), ("rope_ext_factor", 0.0),
+                                ("rope_attn_factor", 1.0), ("score_scale", float(F32(1 / np.sqrt(d)))), ("sliding_window", window)):
+                g.attrs[name] = value
+            bias = 3 * random.randn(n_heads, d)
+            for name, heads, tokens in (("k", n_heads, n_tokens), ("v", n_heads, n_tokens), ("q", n_heads * n_group, n_queries)):
+                rows = random.randn(n_documents, tokens, heads, d) * np.exp(random.randn(d) / 2)
+                g[name] = (rows + bias if name == "k" else rows).astype(F16)
+            g["kv_head_of"] = np.repeat(np.arange(n_heads, dtype=np.uint32), n_group)
+            if with_bias:
+                g["k_bias"] = bias.astype(F32)
+
+
+SELFTEST_CODECS = (
+    ("chain=[];quantizer=sym(bits=4,group=row,scale=f32)", "exact"),
+    ("order=native;chain=[signs(per=head),fwht];quantizer=sym(bits=3,group=4,scale=f16)", "exact"),
+    ("order=half_split;chain=[unrope,signs(per=layer),fwht];quantizer=sym(bits=8,group=row,scale=f32)", "exact"),
+    ("order=native;chain=[unrope,centre(by=bias,per=head),srft];quantizer=asym(bits=4,group=row,scale=f32)", "exact"),
+    ("order=half_split;chain=[unrope,centre(by=bias),srht];quantizer=sym(bits=4,group=row,scale=f32)", "exact"),
+    ("order=half_split;chain=[srft,scale(by=max,per=layer)];quantizer=sym(bits=4,group=4,scale=f32)", "exact"),
+    ("order=half_split;chain=[centre(by=mean,per=head),rfft];quantizer=asym(bits=2,group=4,scale=f16)", "chain=[];quantizer=f16"),
+    ("exact", "chain=[centre(by=mean,per=layer),scale(by=max,per=head)];quantizer=asym(bits=5,group=row,scale=f16)"),
+    ("exact", "chain=[signs(per=layer),rfft];quantizer=sym(bits=4,group=row,scale=f32)"),
+    ("chain=[srft];quantizer=exact", "chain=[signs,fwht];quantizer=sym(bits=3)"),
+    ("exact", "exact"),
+)
+
+
+def synthetic_results(path, capture_paths):
+    """A results file made by the loops above."""
+    rows, metrics, sources = [], [], []
+    for capture_path in capture_paths:
+        capture = Capture(capture_path)
+        sources.append(capture)
+        with h5py.File(capture_path, "r") as f:
+            for number in capture.layers:
+                layer = Layer(capture, number, facts_only=True)
+                for point, texts in enumerate(SELFTEST_CODECS):
+                    codecs = {s: c for s, c in zip(STREAMS, map(parse_codec, texts)) if c is not None}
+                    seeded = any(map(is_seeded, codecs.values()))
+                    skipped = any(refusal(c, layer, s) for s, c in codecs.items())
+                    for seed in range(2 if seeded else 1):
+                        decoded, bits = {}, []
+                        for s, c in codecs.items() if not skipped else ():
+                            g = f["layer_%02d" % number]
+                            x, pos = g[s][()].astype(F32), f["pos"][()]
+                            ev, cal = capture.evaluation, capture.calibration
+                            heads = [naive_chain(c, x[ev][:, :, h], x[cal].transpose(2, 0, 1, 3), pos[ev], pos[cal],
+                                                 g["k_bias"][h] if "k_bias" in g else None, layer.rope, h, number, seed, s) for h in range(layer.n_heads)]
+                            decoded[s] = np.stack(heads, axis=2)
+                            bits.append(bits_per_value(c, layer.dim, layer.n_heads))
+                        nothing = skipped or not codecs
+                        payload, side = (np.nan, np.nan) if nothing else np.mean(bits, 0)
+                        rows.append((capture.model, number, "arm%02d" % point, "", "".join(codecs) or "none", texts[0], texts[1], seeded, seed,
+                                     "SKIPPED" if skipped else "OK", 0 if skipped else 4, 0 if skipped else layer.n_heads, payload, side, payload + side))
+                        values = {} if nothing else naive_metrics(f, number, capture.evaluation, decoded)
+                        metrics.append([values.get(m, np.full((4, 2), np.nan)) for m in METRICS])
+    text = h5py.string_dtype()
+    with h5py.File(path, "w") as f:
+        for name, value in (("schema", "gyre-results"), ("campaign_seed", 0), ("n_seeds", 2), ("missing_cells", 0)):
+            f.attrs[name] = value
+        names = ("source", "layer", "arm", "point", "streams", "codec_k", "codec_v", "seeded", "seed", "status", "n_documents", "n_heads", "payload_bits",
+                 "side_bits", "total_bits")
+        for name, column in zip(names, zip(*rows)):
+            f.create_dataset("cells/" + name, data=list(column), dtype=text if isinstance(column[0], str) else None)
+        for i, name in enumerate(METRICS):
+            f["metrics/" + name] = np.array([m[i] for m in metrics])
+        f.create_dataset("source", data=[c.model for c in sources], dtype=text)
+        f.create_dataset("sources/model_sha256", data=[c.model_sha256 for c in sources], dtype=text)
+        for name, column in (("document_name", "evaluation"), ("calibration_name", "calibration")):
+            f.create_dataset("sources/" + name, data=[[c.documents[i] for i in getattr(c, column)] for c in sources], dtype=text)
+        f["sources/n_documents"] = [len(c.evaluation) for c in sources]
+        f["sources/n_calibration"] = [len(c.calibration) for c in sources]
+
+
+def damages(results_path):
+    """(what, function on the open file): each must make exactly one cell fail."""
+    with h5py.File(results_path, "r") as f:
+        ok = [i for i, (s, t) in enumerate(zip(f["cells/status"].asstr()[()], f["cells/streams"].asstr()[()])) if s == "OK" and t == "k"]
+    cell = ok[1]
+
+    def scale(name, factor):
+        def do(f):
+            f["metrics/" + name][cell] = f["metrics/" + name][cell] * factor
+        return do
+
+    def one_unit(f):
+        f["metrics/nmse"][cell, 0, 1] *= 1 + 1e-4
+
+    def exchange(f):
+        f["metrics/softmax_kl"][cell] = f["metrics/softmax_kl"][cell][::-1]
+
+    def put(name, value):
+        def do(f):
+            f["cells/" + name][cell] = value
+        return do
+
+    def flip(f):
+        f["metrics/flip"][cell] = f["metrics/flip"][cell] + 0.006
+
+    def nan(f):
+        f["metrics/logit_error"][cell, 0, 0] = np.nan
+
+    return [("nmse of a unit", one_unit), ("logit_error", scale("logit_error", 1 + 2e-4)), ("softmax_kl", scale("softmax_kl", 1 - 2e-3)), ("flip", flip),
+            ("output_error", scale("output_error", 1 + 2e-3)), ("documents exchanged", exchange), ("NaN", nan), ("payload_bits", put("payload_bits", 4.0000001)),
+            ("status", put("status", "SKIPPED")), ("seed", put("seed", 1)), ("codec", put("codec_k", "chain=[mystery];quantizer=sym(bits=4)"))]
+
+
+def selftest():
+    passed, failed = 0, []
+
+    def expect(ok, what):
+        nonlocal passed
+        passed += bool(ok)
+        if not ok:
+            failed.append(what)
+            print("FAIL " + what)
+
+    for counter, key, words in (([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+                                ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+                                ([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], [0xA4093822, 0x299F31D0], "d16cfe09 94fdcceb 5001e420 24126ea1")):
+        expect(" ".join("%08x" % w for w in philox4x32([counter], key)[0]) == words, "Philox known answer " + words)
+    first = philox4x32([[0, 0, 65535, 65536]], (0, 0))[0]
+    expect(all((signs(40, 0, 0, 0, ALL_HEADS, 0, 0)[i] < 0) == bool(int(first[i // 32]) >> (i % 32) & 1) for i in range(40)), "signs are the words' bits, lowest first")
+    expect(abs(signs(1 << 16, 7, 3, 2, 1, 1, 1).mean()) < 0.02, "signs are balanced")
+
+    for d in (2, 3, 8, 63, 64, 80):
+        for name, make in (("fwht", fwht_matrix), ("rfft", rfft_matrix)):
+            if name == "fwht" and not is_power_of_two(d):
+                continue
+            m = make(d)
+            expect(m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13, "%s is orthogonal at d = %d" % (name, d))
+        x = np.random.RandomState(d).randn(d)
+        y, h = np.fft.fft(x) / np.sqrt(d), (d - 1) // 2
+        packed = np.concatenate([[y[0].real], np.sqrt(2) * y[1:h + 1].real, [y[d // 2].real] if d % 2 == 0 else [], np.sqrt(2) * y[1:h + 1].imag])
+        expect(np.allclose(rfft_matrix(d) @ x, packed, atol=1e-13), "rfft is the packed transform at d = %d" % d)
+    rope = Rope("neox", 8, 1e4, 1.0, 0.0, 1.0, None)
+    x, pos = np.random.RandomState(1).randn(2, 3, 8), np.array([[0, 1, 383], [5, 6, 70000]])
+    turned = rotate(x, rope_tables(rope, pos), rope_pairs(rope, "native"), 1)
+    expect(np.allclose(rotate(turned, rope_tables(rope, pos), rope_pairs(rope, "native"), -1), x, atol=1e-14) and np.array_equal(turned[0, 0], x[0, 0]),
+           "unrope is undone, and nothing at position 0")
+
+    rows = np.random.RandomState(2).randn(200, 64)
+    rows[0] = 0
+    for text in ("sym(bits=%d,group=%s,scale=%s)", "asym(bits=%d,group=%s,scale=%s)"):
+        for bits in range(2, 9):
+            for group in ("row", "16"):
+                for scale in ("f32", "f16"):
+                    q = parse_quantizer(text % (bits, group, scale))
+                    g = rows.reshape(200, -1, q.group or 64)
+                    step = np.abs(g).max(-1) / (2 ** (bits - 1) - 1) if q.name == "sym" else (g.max(-1) - g.min(-1)) / (2 ** bits - 1)
+                    error = np.abs(quantize(rows, q).reshape(g.shape) - g).max(-1)
+                    room = np.abs(g).max(-1) * (2.0 ** -9 if scale == "f16" else 2.0 ** -22)  # what rounding the scale moves the ends by
+                    expect((error <= step / 2 + room).all() and not error[0].any(), "error of %s is at most half a step" % (q,))
+    expect(np.abs(quantize(rows, parse_quantizer("f16")) - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact")), rows.astype(F32)), "f16, exact")
+    half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"))
+    expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
+    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
+        expect(row_bytes(parse_quantizer(text), 64) == size, "%s takes %d bytes at d = 64" % (text, size))
+    for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
+        try:
+            parse_codec(text)
+            expect(False, "'%s' is refused" % text)
+        except Unusable:
+            expect(True, "")
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, n) for n in ("a.h5", "b.h5", "results.h5")]
+        synthetic_capture(paths[0], "interleaved", "normal", 8, with_bias=False, window=9)
+        synthetic_capture(paths[1], "halves", "neox", 16, with_bias=True)
+        capture = Capture(paths[1])
+        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": Quantizer("sym", b, None, "f32")} for b in (2, 3, 8)], 0):
+            expect((answer.values["softmax_kl"] >= 0).all(), "KL is not negative")
+        synthetic_results(paths[2], paths[:2])
+        tally = check(paths[2], paths[:2], workers=1, quiet=True)
+        for text in tally.failures:
+            print(text)
+        expect(not tally.failures and tally.passed > 50, "the loops and the twin agree on every cell")
+        content = open(paths[2], "rb").read()
+        for what, damage in damages(paths[2]):
+            with open(paths[2], "wb") as out:
+                out.write(content)
+            with h5py.File(paths[2], "r+") as f:
+                damage(f)
+            tally = check(paths[2], paths[:2], workers=1, quiet=True)
+            expect(len(tally.failures) == 1, "a wrong %s fails one cell (%d do)" % (what, len(tally.failures)))
+    print("%d passed, %d failed" % (passed, len(failed)))
+    return 1 if failed else 0
+
+
+def main():
+    def every(text):
+        return 1 if text == "all" else max(1, int(text))
+    parser = argparse.ArgumentParser(description="Gyre's vector-level results, computed again without Gyre.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("selftest", help="check the twin itself")
+    p = verbs.add_parser("check", help="compare a results file with the captures")
+    p.add_argument("results")
+    p.add_argument("captures", nargs="+")
+    p.add_argument("--cells", type=every, default=1, metavar="all|N", help="every N-th cell (default: all)")
+    p.add_argument("--expect", choices=["demo"], help="the cells of the demonstration have to be there")
+    p.add_argument("--split", choices=["default", "file"], default="default", help="the page's split (default), or the one that the results file names")
+    p.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    a = parser.parse_args()
+    try:
+        if a.verb == "selftest":
+            return selftest()
+        return 1 if check(a.results, a.captures, a.cells, a.expect, a.split, a.workers).failures else 0
+    except (Unusable, OSError, KeyError, ValueError) as problem:
+        print("twin.py: %s: %s" % (type(problem).__name__, problem), file=sys.stderr)
+        print("0 passed, 1 failed")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+/* experiments/config: every fault of the list with its place; points, overrides, canonical form. */
+#define _POSIX_C_SOURCE 200809L
+#include "tests/check.h"
+
+#include <unistd.h>
+
+#include "experiments/config.h"
+
+static const char good[] = "experiment: t\n"
+                           "source: {capture: a.h5, layers: [0, 3]}\n"
+                           "arms:\n"
+                           "  identity: {k: {chain: [identity], quantizer: {sym: {bits: 4}}}}\n"
+                           "  srft: {k: {chain: [srft], quantizer: {sym: {bits: 4, group: 32}}}}\n"
+                           "  exact: {}\n"
+                           "  both: {both: {chain: [fwht], quantizer: f16}}\n"
+                           "grid: {quantizer.bits: [3, 4], srft.quantizer.group: [row, 16]}\n"
+                           "seeds: 5\n"
+                           "metrics: [nmse, softmax_kl]\n"
+                           "compare:\n"
+                           "  - {arm: srft, against: identity, metric: nmse, margin: {ratio: 1.05}, alpha: 0.01, family: f}\n";
+
+static char folder[] = "/tmp/gyre-config-XXXXXX";
+static char path[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/c.yaml", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    return rmdir(folder);
+}
+
+static gyre_status load(const char *text, const char *const *sets, size_t n, gyre_config **c, char **report, gyre_error *error)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    (void)fputs(text, f);
+    (void)fclose(f);
+    return gyre_config_read(path, sets, n, c, report, error);
+}
+
+static void a_good_one(void **state)
+{
+    (void)state;
+    gyre_config *c;
+    gyre_error error;
+    CHECK_OK(load(good, NULL, 0, &c, NULL, &error), &error);
+    assert_string_equal(c->experiment, "t");
+    assert_int_equal(c->n_layers, 2);
+    assert_int_equal(c->seeds, 5);
+    /* identity: 2 points; srft: 2 x 2; exact: 1; both (f16 has no bits): 1 */
+    static const char *const points[][2] = {{"identity", "bits=3"},       {"identity", "bits=4"},         {"srft", "bits=3,group=row"}, {"srft", "bits=3,group=16"},
+                                            {"srft", "bits=4,group=row"}, {"srft", "bits=4,group=16"}, {"exact", ""},                {"both", ""}};
+    assert_int_equal(c->n_points, 8);
+    for (size_t i = 0; i < 8; i++) {
+        assert_string_equal(c->points[i].arm.name, points[i][0]);
+        assert_string_equal(c->points[i].point, points[i][1]);
+        assert_int_equal(c->points[i].seeded, strcmp(points[i][0], "srft") == 0);
+    }
+    assert_true(c->points[7].arm.codes[0] && c->points[7].arm.codes[1] && !c->points[6].arm.codes[0]);
+    char text[GYRE_CODEC_TEXT];
+    gyre_codec_canonical(&c->points[3].arm.codec[0], text, sizeof text);
+    assert_string_equal(text, "order=half_split;chain=[signs(per=layer),rfft];quantizer=sym(bits=3,group=16,scale=f32)");
+    assert_true(c->compare[0].ratio && c->compare[0].margin == 1.05 && c->compare[0].alpha == 0.01);
+    gyre_config_free(c);
+}
+
+/* Writing defaults out, or the order of keys, changes nothing that is hashed; a margin changes the analysis plan and the configuration alike. */
+static void hashes(void **state)
+{
+    (void)state;
+    gyre_config *c[3];
+    gyre_error error;
+    const char *const same[] = {"arms.identity.k.chain=[]", "arms.srft.k.quantizer={sym: {group: 32, scale: f32, bits: 4}}", "campaign_seed=0"};
+    const char *const other[] = {"compare.0.margin={ratio: 1.06}"};
+    CHECK_OK(load(good, NULL, 0, &c[0], NULL, &error), &error);
+    CHECK_OK(load(good, same, 3, &c[1], NULL, &error), &error);
+    CHECK_OK(load(good, other, 1, &c[2], NULL, &error), &error);
+    assert_string_equal(c[0]->canonical, c[1]->canonical);
+    assert_string_equal(c[0]->sha256, c[1]->sha256);
+    assert_string_not_equal(c[0]->sha256, c[2]->sha256);
+    assert_string_equal(c[0]->analysis_sha256, c[1]->analysis_sha256);
+    assert_string_not_equal(c[0]->analysis_sha256, c[2]->analysis_sha256);
+    for (size_t i = 0; i < 3; i++)
+        gyre_config_free(c[i]);
+}
+
+/* One change at a time; each must name the place and the reason. */
+static void bad_ones(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set, *says;
+    } rows[] = {
+        {"sead=3", "unknown key 'sead' (did you mean 'seeds'?)"},
+        {"seeds=0", "seeds: '0' is not an integer in [1, 100000]"},
+        {"seeds=4.5", "seeds: '4.5' is not an integer"},
+        {"seeds=\"4\"", "seeds: the text \"4\" is not an integer"},
+        {"seeds=[1]", "seeds: a plain value is wanted here, not a list [...]"},
+        {"experiment=a/b", "a name has no slash"},
+        {"source.capture=[]", "'capture' is missing"},
+        {"source.layers=[x]", "source.layers: 'x' is not an integer"},
+        {"source.leak=yes", "the only value is deliberate"},
+        {"source={capture: a.h5, calibration: [d], evaluation: [d]}", "document 'd' both calibrates and is evaluated"},
+        {"arms.srft.k.quantizer={sym: {bits: 4.5}}", "arms.srft.k.quantizer.sym.bits: '4.5' is not an integer in [2, 8]"},
+        {"arms.srft.k.quantizer={sym: {bits: nan}}", "'nan' is not an integer"},
+        {"arms.srft.k.quantizer={sym: {bits: 9}}", "'9' is not an integer in [2, 8]"},
+        {"arms.srft.k.quantizer={sym: {}}", "'bits' is missing: width of a code"},
+        {"arms.srft.k.quantizer={sim: {bits: 4}}", "unknown quantizer 'sim' (did you mean 'sym'?)"},
+        {"arms.srft.k.quantizer={sym: {bits: 4, gruop: 2}}", "unknown key 'gruop' (did you mean 'group'?)"},
+        {"arms.srft.k.chain=[sfrt]", "unknown transform 'sfrt' (did you mean 'srft'?)"},
+        {"arms.srft.k.chain=[{srft: {per: head}}]", "'srft' is an alias and takes no options"},
+        {"arms.srft.k.chain=[fwht, unrope]", "the chain is ill-typed: unrope needs rows in frame post_rope, but here they are in frame mixed after fwht"},
+        {"arms.srft.k.chain=[{centre: {by: bias}}]", "the chain is ill-typed: centre(by=bias,per=head) needs rows in frame pre_rope"},
+        {"arms.srft={both: {chain: [unrope], quantizer: f16}}", "the chain is ill-typed: unrope needs rows in frame post_rope, but here they are in frame value (values)"},
+        {"arms.srft.k.order=native_", "arms.srft.k.order: 'native_' is not one of {half_split, native} (did you mean 'native'?)"},
+        {"arms.srft.both={quantizer: f16}", "'both' stands alone"},
+        {"arms={}", "a map of arms is wanted"},
+        {"grid={quantizer.bots: [3]}", "no arm has such an option"},
+        {"grid={bits: [3]}", "'bits' names nothing"},
+        {"grid={quantizer.bits: [3, 3]}", "the value 3 stands twice"},
+        {"grid={quantizer.bits: [3, 12]}", "'12' is not an integer in [2, 8]"},
+        {"grid={quantizer.bits: []}", "the list is empty"},
+        {"metrics=[mse]", "unknown metric 'mse' (did you mean 'nmse'?)"},
+        {"metrics=[nmse, nmse]", "'nmse' stands twice"},
+        {"metrics=[]", "a list of metrics is wanted"},
+        {"compare.0.arm=srtf", "unknown arm 'srtf' (did you mean 'srft'?)"},
+        {"compare.0.against=srft", "an arm is compared with itself"},
+        {"compare.0.metric=flip", "'flip' is not among this configuration's metrics"},
+        {"compare.0.margin={ratio: 1}", "a margin of nothing can never be met"},
+        {"compare.0.margin={ratio: 1.05, abs: 1}", "either {ratio: r} with r > 1 or {abs: a}"},
+        {"compare.0.margin={ratio: inf}", "'inf' is not a finite number"},
+        {"compare.0.alpha=0.7", "'0.7' is not a finite number in [0, 0.5]"},
+        {"compare=[{arm: srft, against: identity, metric: nmse}, {arm: srft, against: exact, metric: nmse, alpha: 0.01}]", "family 'main' has two values of alpha"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gyre_config *c;
+        gyre_error error;
+        char *report = NULL;
+        const char *sets[] = {rows[i].set};
+        assert_int_equal(load(good, sets, 1, &c, &report, &error), GYRE_E_CONFIG);
+        if (report == NULL || strstr(report, rows[i].says) == NULL)
+            fail_msg("--set %s gave\n%s\nnot '%s'", rows[i].set, report != NULL ? report : error.message, rows[i].says);
+        assert_null(c);
+        free(report);
+    }
+}
+
+/* Several faults in a file: all in one run, with line and column. */
+static void all_at_once(void **state)
+{
+    (void)state;
+    gyre_config *c;
+    gyre_error error;
+    char *report = NULL;
+    assert_int_equal(load("experiment: t\nsource: {capture: a.h5}\narms:\n  a: {k: {chain: [sfrt], quantizer: {sym: {bits: 4.5}}}}\nseedz: 3\nmetrics: [nmse]\n", NULL, 0, &c,
+                          &report, &error),
+                     GYRE_E_CONFIG);
+    static const char *const says[] = {"c.yaml:5:1: error: unknown key 'seedz' (did you mean 'seeds'?)", "c.yaml:4:19: error: arms.a.k.chain: unknown transform 'sfrt'",
+                                       "c.yaml:4:50: error: arms.a.k.quantizer.sym.bits: '4.5'", "     5 | seedz: 3\n       | ^\n"};
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+        if (strstr(report, says[i]) == NULL)
+            fail_msg("'%s' is not in\n%s", says[i], report);
+    free(report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(bad_ones), cmocka_unit_test(all_at_once)};
+    return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
+}
