@@ -121,9 +121,17 @@ void gyre_codec_order(const gyre_codec *c, float *x, size_t n, void *scratch)
         split_row(x + r * c->site.dim, c->split, scratch);
 }
 
+/* One pass without a branch, which vectorises; the place is looked for only when there is something to report. */
 static gyre_status all_finite(const float *x, size_t n, size_t dim, const char *where, gyre_error *err)
 {
-    for (size_t i = 0; i < n * dim; i++)
+    const uint32_t exponent = 0x7F800000u;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n * dim; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & exponent) == exponent;
+    }
+    for (size_t i = 0; i < n * dim && bad; i++)
         if (!isfinite(x[i]))
             return gyre_error_set(err, GYRE_E_NAN, __FILE__, __LINE__, "row %zu, coordinate %zu is %g %s", i / dim, i % dim, (double)x[i], where);
     return GYRE_OK;

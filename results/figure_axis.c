@@ -5,6 +5,7 @@
  *
  * What it is not: for dates, categories or broken axes.
  */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -88,12 +89,14 @@ static void decade_ticks(FILE *f, const gyre_axis *a, int from, int to)
 static void value_text(double value, bool plain, char *out, size_t size)
 {
     char power[48];
+    if (plain || fabs(value) < DBL_MIN) {
+        (void)snprintf(out, size, "%.6g", value);
+        return;
+    }
     int k = (int)floor(log10(fabs(value)) + 1e-9);
     double mantissa = value / pow(10.0, k);
     power_text(k, power, sizeof power);
-    if (plain || fabs(value) <= 0.0)
-        (void)snprintf(out, size, "%.6g", value);
-    else if (fabs(mantissa - 1.0) < 1e-9)
+    if (fabs(mantissa - 1.0) < 1e-9)
         (void)snprintf(out, size, "%s", power);
     else
         (void)snprintf(out, size, "%.4g\xC3\x97%s", mantissa, power);

@@ -235,8 +235,8 @@ static double sy(const gyre_page *page, double y)
 
 static void box(const gyre_page *page, double x0, double x1, double y0, double y1, const char *colour)
 {
-    (void)fprintf(page->plot, "set object rectangle from screen %.6f,%.6f to screen %.6f,%.6f fc rgb '%s' fs solid noborder behind\n", sx(x0), sy(page, y1), sx(x1),
-                  sy(page, y0), colour);
+    (void)fprintf(page->plot, "set object rectangle from screen %.6f,%.6f to screen %.6f,%.6f fc rgb '%s' fs solid noborder behind\n", sx(x0),
+                  sy(page, y1), sx(x1), sy(page, y0), colour);
 }
 
 static void line(const gyre_page *page, double x0, double x1, double y, double width, const char *colour)
@@ -330,7 +330,8 @@ static void draw_heads(const forest_panel *p)
     gyre_draw_text(p->page, ESTIMATE, y, GYRE_LEFT, 6.0, GYRE_GREY, "estimate [interval]");
     gyre_draw_text(p->page, VERDICT, y, GYRE_LEFT, 6.0, GYRE_GREY, "verdict");
     gyre_draw_text(p->page, P_RIGHT, y, GYRE_RIGHT, 6.0, GYRE_GREY, "adjusted p");
-    (void)snprintf(label, sizeof label, ratio ? "arm / against (left of 1: less error than the reference)" : "arm \xE2\x88\x92 against, %.200s (left of 0: less error)", metric);
+    const char *meaning = ratio ? "arm / against (left of 1: less error than the reference)" : "arm \xE2\x88\x92 against, ";
+    (void)snprintf(label, sizeof label, "%s%.200s%s", meaning, ratio ? "" : metric, ratio ? "" : " (left of 0: less error)");
     gyre_draw_text(p->page, p->place.x + 0.5 * p->place.w, p->place.y + p->place.h + 0.28, GYRE_CENTRE, 6.5, GYRE_INK, label);
 }
 
@@ -424,8 +425,9 @@ static size_t panel_rows(const forest_row *rows, size_t n)
 
 static gyre_status draw_page(gyre_figure_book *book, size_t source, const forest_row *rows, size_t n, gyre_error *err)
 {
-    static const char what[] = "Paired differences over documents and seeds, layers and heads averaged; bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the declared margin inside "
-                               "which arms count as equivalent; hollow: the layer that differs most (its interval not adjusted). p is adjusted by Holm within its family.";
+    static const char what[] = "Paired differences over documents and seeds, layers and heads averaged; bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the "
+                               "declared margin inside which arms count as equivalent; hollow: the layer that differs most (its interval not adjusted). p is adjusted "
+                               "by Holm within its family.";
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
     char name[256], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];

@@ -229,8 +229,9 @@ static void write_csv(const order_figure *o, FILE *f)
 
 static gyre_status draw_page(const order_figure *o, gyre_error *err)
 {
-    static const char what[] = "Every arm that codes K, at the same grid point: vector error against attention error, means with 95 % intervals over documents and seeds. A dark "
-                               "line joins two arms that the metrics order oppositely, each paired 95 % interval excluding no difference (not adjusted: exploratory). "
+    static const char what[] = "Every arm that codes K, at the same grid point: vector error against attention error, means with 95 % intervals over documents and "
+                               "seeds. A dark line joins two arms that the metrics order oppositely, each paired 95 % interval excluding no difference (not adjusted: "
+                               "exploratory). "
                                "Arms may differ in total bits: see error_bits.";
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
@@ -247,7 +248,8 @@ static gyre_status draw_page(const order_figure *o, gyre_error *err)
         bool first = true;
         for (size_t k = 0; k < i && first; k++)
             first = !same_panel(&o->spots[k], &o->spots[i]);
-        gyre_panel p = { x + (double)o->column_of[i] * (w + LEFT + 0.08) + LEFT, top + (double)o->row_of[i] * (TITLE + PANEL_HEIGHT + FOOT) + TITLE, w, PANEL_HEIGHT };
+        gyre_panel p = { x + (double)o->column_of[i] * (w + LEFT + 0.08) + LEFT, top + (double)o->row_of[i] * (TITLE + PANEL_HEIGHT + FOOT) + TITLE, w,
+                         PANEL_HEIGHT };
         if (first)
             draw_panel(o, page, &p, i);
     }

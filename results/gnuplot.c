@@ -160,8 +160,8 @@ static gyre_status check_font(gyre_error *err)
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "fc-match, which finds fonts for figures, is not installed: install the packages fontconfig and fonts-dejavu-core");
     GYRE_TRY(collect(c.out, &family, &size, err));
     if (c.code != 0 || strncmp(family, GYRE_GNUPLOT_FONT, strlen(GYRE_GNUPLOT_FONT)) != 0)
-        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the font of the figures, " GYRE_GNUPLOT_FONT ", is not installed (%s would take its place): install the package fonts-dejavu-core",
-                  size > 0 ? family : "no font");
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "the font of the figures, " GYRE_GNUPLOT_FONT ", is not installed (%s would take its place): install the package "
+                  "fonts-dejavu-core", size > 0 ? family : "no font");
 done:
     child_close(&c);
     free(family);

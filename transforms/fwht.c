@@ -50,12 +50,27 @@ static void level(float *x, size_t dim, size_t h)
     }
 }
 
+/* Levels 1 and 2 together, in registers: their butterflies are too short to vectorise. */
+static void first_levels(float *x, size_t dim)
+{
+    for (size_t i = 0; i < dim; i += 4) {
+        float a = x[i] + x[i + 1], b = x[i] - x[i + 1], c = x[i + 2] + x[i + 3], d = x[i + 2] - x[i + 3];
+        x[i] = a + c;
+        x[i + 1] = b + d;
+        x[i + 2] = a - c;
+        x[i + 3] = b - d;
+    }
+}
+
 static void transform(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
 {
     (void)pos, (void)scratch;
     const fwht *f = state;
     for (size_t r = 0; r < n; r++, x += stride) {
-        for (size_t h = 1; h < f->dim; h *= 2)
+        size_t h = f->dim >= 4 ? 4 : 1;
+        if (h == 4)
+            first_levels(x, f->dim);
+        for (; h < f->dim; h *= 2)
             level(x, f->dim, h);
         for (size_t i = 0; i < f->dim; i++)
             x[i] *= f->scale;

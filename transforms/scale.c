@@ -52,12 +52,16 @@ static gyre_status fit(void *state, const float *x, size_t n, size_t stride, gyr
     scale *s = state;
     if (n == 0)
         return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "scale by max has no calibration rows: name calibration documents");
+    for (size_t i = 0; i < s->dim; i++)
+        s->lambda[i] = 0.0f;
+    for (size_t r = 0; r < n; r++, x += stride)
+        for (size_t i = 0; i < s->dim; i++) {
+            float a = fabsf(x[i]);
+            s->lambda[i] = a > s->lambda[i] ? a : s->lambda[i];
+        }
     for (size_t i = 0; i < s->dim; i++) {
-        float most = 0.0f;
-        for (size_t r = 0; r < n; r++)
-            most = fmaxf(most, fabsf(x[r * stride + i]));
-        float lambda = 1.0f / most;
-        s->lambda[i] = most > 0.0f && isfinite(lambda) ? lambda : 1.0f;
+        float lambda = 1.0f / s->lambda[i];
+        s->lambda[i] = s->lambda[i] > 0.0f && isfinite(lambda) ? lambda : 1.0f;
     }
     return GYRE_OK;
 }
