@@ -44,6 +44,11 @@ static void streams_are_what_the_page_says(void **state)
     assert_int_equal(shared.counter[2], 23 * 65536 + 65535);
     assert_int_equal(own.counter[2], 23 * 65536 + 5);
     assert_int_equal(shared.counter[3], 65536 + 2 * 256 + 1);
+    gyre_site zero = {0}; /* the words that the page prints */
+    gyre_random first = gyre_random_stream(&zero, GYRE_PURPOSE_SIGNS, 0, false);
+    static const uint32_t printed[4] = {0x8054d3a6, 0x83661c6a, 0x7fd9383b, 0x6ecbebf2};
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(gyre_random_word(&first, i), printed[i]);
     float signs[130];
     gyre_random_signs(&shared, signs, 130);
     for (uint32_t i = 0; i < 130; i++)
