@@ -23,7 +23,7 @@ static void over_registry(battery run)
                     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
                         gyre_quantizer_values o = {0};
                         gyre_quantizer *q;
-                        char text[8];
+                        char text[16];
                         (void)gyre_options_defaults((*type)->options, &o);
                         (void)snprintf(text, sizeof text, "%d", b);
                         assert_true(bits == NULL || gyre_option_parse(bits, &o, text, NULL));
