@@ -10,7 +10,7 @@
 #include "core/commit.h"
 #include "core/h5.h"
 #include "core/sha256.h"
-#include "tensors/seal.h"
+#include "core/seal.h"
 
 enum { MAX_DIMENSION = 65536 }; /* of values: more is no cell but a hostile file */
 

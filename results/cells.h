@@ -5,7 +5,7 @@
  *   /timing      attribute wall_s: the only thing in which the files of two equal computations differ
  *
  * The key names what determines the values and nothing else, so neither arm names nor grid points are in the file: two arms that resolve to the
- * same codecs share it. content_sha256 covers everything but /timing. The file ends in a seal (tensors/seal.h) and is held against it before HDF5
+ * same codecs share it. content_sha256 covers everything but /timing. The file ends in a seal (core/seal.h) and is held against it before HDF5
  * sees it.
  *
  * Reading believes nothing: a file that is damaged, foreign, of another schema, named by another key or shaped for another plan counts as not there,

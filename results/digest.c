@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/h5.h"
-#include "tensors/seal.h"
+#include "core/seal.h"
 
 enum { MAX_NAME = 1024, MAX_DEPTH = 8 };
 

@@ -10,7 +10,7 @@
 #include "results/digest.h"
 #include "results/results_file.h"
 #include "results/schema.h"
-#include "tensors/seal.h"
+#include "core/seal.h"
 
 enum { PATH_TEXT = 256, PAD_NUMBER = 0xff };
 

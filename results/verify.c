@@ -14,7 +14,7 @@
 #include "results/results_file.h"
 #include "results/schema.h"
 #include "tensors/capture.h"
-#include "tensors/seal.h"
+#include "core/seal.h"
 
 enum { FAULT_TEXT = 1024, PATH_TEXT = 512 };
 

@@ -16,7 +16,7 @@
 #include "core/commit.h"
 #include "core/h5.h"
 #include "core/half.h"
-#include "tensors/seal.h"
+#include "core/seal.h"
 
 struct gyre_capture {
     hid_t file;

@@ -1,4 +1,4 @@
-#include "tensors/seal.h"
+#include "core/seal.h"
 
 #include <stdbool.h>
 #include <stdio.h>

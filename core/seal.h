@@ -4,8 +4,8 @@
  * makes the library crash or read another text. HDF5 ignores what follows its end of file, so h5py, netCDF and h5dump read a sealed file as any other; a
  * tool that rewrites the file drops the seal, which is allowed. By hand: head -c -72 FILE | sha256sum; tail -c 64 FILE.
  */
-#ifndef GYRE_TENSORS_SEAL_H
-#define GYRE_TENSORS_SEAL_H
+#ifndef GYRE_CORE_SEAL_H
+#define GYRE_CORE_SEAL_H
 
 #include "core/status.h"
 
