@@ -157,8 +157,9 @@ gyre_status gyre_make_folder(const char *path, gyre_error *err)
             continue;
         char saved = copy[i];
         copy[i] = '\0';
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST && stat(copy, &info) != 0)
-            GYRE_FAIL(GYRE_E_IO, "cannot make the folder %s: %s: choose another with --out", copy, strerror(errno));
+        int reason = mkdir(copy, 0777) != 0 ? errno : 0;
+        if (reason != 0 && reason != EEXIST && stat(copy, &info) != 0) /* what is there already need not be makeable */
+            GYRE_FAIL(GYRE_E_IO, "cannot make the folder %s: %s: choose another with --out", copy, strerror(reason));
         copy[i] = saved;
     }
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))

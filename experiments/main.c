@@ -1,8 +1,10 @@
 /* The program: libraries made safe, signals, verbs. The only place that knows exit codes. */
 #define _POSIX_C_SOURCE 200809L
 #include <cblas.h>
+#include <fcntl.h>
 #include <gsl/gsl_errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +69,22 @@ static void catch_signals(void)
     (void)sigaction(SIGXFSZ, &act, NULL);
 }
 
+/* Descriptors 0, 1, 2 that the caller closed would be given to the next file opened, and words for people would go into it. */
+static void fill_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1)
+            (void)open("/dev/null", O_RDWR); /* the lowest free number: fd */
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
 static const gyre_verb *find_verb(const char *name, gyre_error *err)
 {
     const char *names[sizeof verbs / sizeof *verbs + 1] = {0};
@@ -85,6 +103,7 @@ int main(int argc, char **argv)
 {
     gyre_error error = {0};
     gyre_log *log = NULL;
+    fill_descriptors();
     gyre_status st = gyre_log_new(&log, stderr, false, &error);
     if (st != GYRE_OK)
         return gyre_status_exit(st);
@@ -94,20 +113,18 @@ int main(int argc, char **argv)
     catch_signals();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         usage(argc < 2 ? stderr : stdout);
-        gyre_log_free(log);
-        return argc < 2 ? 2 : 0;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+        st = argc < 2 ? GYRE_E_USAGE : GYRE_OK;
+        (void)gyre_error_set(&error, st, __FILE__, __LINE__, "name a verb");
+    } else if (strcmp(argv[1], "--version") == 0) {
         (void)printf("gyre %s (%s%s), %s, values %.12s\n", GYRE_VERSION, GYRE_BUILD_COMMIT, GYRE_BUILD_DIRTY ? ", dirty" : "", GYRE_BUILD_COMPILER, GYRE_VALUE_CODE);
-        gyre_log_free(log);
-        return 0;
+    } else {
+        const gyre_verb *verb = find_verb(argv[1], &error);
+        st = error.status;
+        if (verb != NULL && verb->usage != NULL && wants_help(argc, argv))
+            (void)fputs(verb->usage, stdout);
+        else if (verb != NULL)
+            st = verb->run(argc - 1, argv + 1, &(gyre_context){log, &stop_requested}, &error);
     }
-    const gyre_verb *verb = find_verb(argv[1], &error);
-    st = error.status;
-    if (verb != NULL && verb->usage != NULL && argc > 2 && strcmp(argv[2], "--help") == 0)
-        (void)fputs(verb->usage, stdout);
-    else if (verb != NULL)
-        st = verb->run(argc - 1, argv + 1, &(gyre_context){log, &stop_requested}, &error);
     if (fflush(stdout) != 0 && st == GYRE_OK)
         st = gyre_error_set(&error, GYRE_E_IO, __FILE__, __LINE__, "cannot write to standard output: is the disk full?");
     if (st != GYRE_OK)

@@ -32,6 +32,11 @@ static void p_text(double p, char text[NUMBER_TEXT])
         (void)snprintf(text, NUMBER_TEXT, p < 0.001 ? "%.1e" : "%.3f", p);
 }
 
+static const char *leak_mark(const gyre_source *s)
+{
+    return s->leak ? " (LEAK: calibration overlaps evaluation, deliberately)" : "";
+}
+
 static void head(const gyre_table *t, const gyre_provenance *p, FILE *out)
 {
     size_t ok = 0, skipped = 0, other = 0, flagged = 0;
@@ -74,8 +79,8 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
         any = any || (all[i].source == source && strcmp(all[i].streams, streams) == 0);
     if (!any)
         return;
-    (void)fprintf(out, "\n%s, arms that code %s (mean over documents and seeds, 95 %% interval; lower is better)\n", t->sources[source].name,
-                  strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing");
+    (void)fprintf(out, "\n%s%s, arms that code %s (mean over documents and seeds, 95 %% interval; lower is better)\n", t->sources[source].name,
+                  leak_mark(&t->sources[source]), strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing");
     (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
     for (size_t m = 0; m < t->n_metrics; m++)
         (void)fprintf(out, "  %-29s", t->metrics[m]);
@@ -150,7 +155,7 @@ static void verdicts(const gyre_table *t, FILE *out)
     (void)fprintf(out, "\nVerdicts: arm over the other (a ratio below 1, or a difference below 0, is better) with 95 %% interval unless alpha says otherwise;\n"
                        "p and TOST p are Holm-adjusted in their family; the layer named is the one with the largest difference, with its own interval\n");
     for (size_t s = 0; s < t->n_sources; s++) {
-        (void)fprintf(out, "%s%s\n", t->sources[s].name, t->sources[s].leak ? " (LEAK: calibration overlaps evaluation, deliberately)" : "");
+        (void)fprintf(out, "%s%s\n", t->sources[s].name, leak_mark(&t->sources[s]));
         for (size_t i = 0; i < t->n_comparisons; i++)
             if (t->comparisons[i].source == s)
                 verdict_line(t, &t->comparisons[i], out);

@@ -193,13 +193,12 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     GYRE_TRY(gyre_search_from(a.config, &search, err));
     (void)snprintf(folder, sizeof folder, "out/%.200s", config->experiment);
     o.folder = a.out != NULL ? a.out : folder;
-    if (!a.dry)
-        GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, &lock, err));
     GYRE_TRY(gyre_plan_make(config, &search, context->log, &plan, err));
     if (a.dry) {
         print_plan(config, plan);
         goto done;
     }
+    GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, &lock, err));
     GYRE_TRY(gyre_run_cells(config, plan, &o, a.quiet ? NULL : context->log, &outcome, err));
     gyre_log_info(context->log, "%zu cells computed, %zu found, %zu skipped, %zu failed", outcome.computed, outcome.found, outcome.skipped, outcome.failed);
     if (o.n_shards > 1)

@@ -112,7 +112,8 @@ static void orthogonal_where_flagged(const gyre_transform *t, const gyre_transfo
         return;
     double zero[128], *q = malloc(dim * dim * sizeof *q), most = 0, shift = 0;
     assert_non_null(q);
-    for (size_t p = 0; p < ROWS; p++) {
+    size_t places = t->traits.needs & GYRE_NEEDS_POSITION ? ROWS : 1;
+    for (size_t p = 0; p < places; p++) {
         memset(zero, 0, sizeof zero);
         type->forward_ref(t->state, zero, positions[p]);
         for (size_t i = 0; i < dim; i++)
