@@ -74,7 +74,7 @@ static void fill_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) == -1)
-            (void)open("/dev/null", O_RDWR); /* the lowest free number: fd */
+            (void)open("/dev/null", fd == 1 ? O_RDONLY : O_RDWR); /* the lowest free number: fd; results that nobody can read are an error */
 }
 
 static bool wants_help(int argc, char **argv)

@@ -133,7 +133,7 @@ def test_reference():
     with h5py.File(results(one)) as f:
         keys, ok = f["cells/key"].asstr()[:], f["cells/status"].asstr()[:] == "OK"
         check(sorted(set(keys[ok])) == [n[:-3] for n in cells(one)], "every OK cell has its file, and no other file is there")
-        check(bool(np.isfinite(f["metrics/nmse"][:][ok]).all()), "every OK cell has numbers")
+        check(bool(np.isfinite(f["metrics/nmse"][:][ok][:, 0, 0]).all()), "every OK cell has numbers")
     check(all(sealed(os.path.join(one, "cells", n)) for n in cells(one)) and sealed(results(one)), "all files are sealed")
     before = {n: os.stat(os.path.join(one, "cells", n)).st_mtime_ns for n in cells(one)}
     begin = time.monotonic()
@@ -360,7 +360,7 @@ def test_value_code():
 
     def value_code():
         header = place("info.h")
-        subprocess.run(["cmake", f"-DSOURCE={tree}", f"-DOUT={header}", "-DVERSION=0", "-P", os.path.join(tree, "cmake", "build_info.cmake")], check=True, capture_output=True)
+        subprocess.run(["cmake", f"-DSOURCE={tree}", f"-DOUT={header}", "-DVERSION=0", "-DCOMPILER=any", "-DFLAGS=any", "-P", os.path.join(tree, "cmake", "build_info.cmake")], check=True, capture_output=True)
         with open(header) as f:
             return re.search(r'GYRE_VALUE_CODE "([0-9a-f]{64})"', f.read()).group(1)
 
