@@ -1,7 +1,8 @@
 # Writes build_info.h: what the binary was built from, taken at build time and rewritten only when it changes.
 # Run as: cmake -DSOURCE=<tree> -DOUT=<file> -DCOMPILER=... -DFLAGS=... -DVERSION=... -P build_info.cmake
-# The value-code digest covers the sources that produce values, and those only (folders in ROOMS): editing a figure or a page keeps every cell.
+# The value-code digest covers the sources that produce values, and those only (folders in ROOMS, and FILES): editing a figure or a page keeps every cell.
 set(ROOMS core kernels transforms quant codec metrics tensors calibrate engine)
+set(FILES experiments/layer.c experiments/layer.h experiments/cell.c experiments/cell.h)
 set(listing "")
 foreach(room ${ROOMS})
   file(GLOB files RELATIVE ${SOURCE} ${SOURCE}/${room}/*.c ${SOURCE}/${room}/*.h)
@@ -10,6 +11,10 @@ foreach(room ${ROOMS})
     file(SHA256 ${SOURCE}/${f} digest)
     string(APPEND listing "${digest}  ${f}\n")
   endforeach()
+endforeach()
+foreach(f ${FILES})
+  file(SHA256 ${SOURCE}/${f} digest)
+  string(APPEND listing "${digest}  ${f}\n")
 endforeach()
 string(SHA256 value_code "${listing}")
 

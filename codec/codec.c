@@ -58,7 +58,7 @@ static gyre_status reorder_site(gyre_codec *c, const gyre_codec_spec *spec, cons
         c->rope = *site->rope;
         c->rope.kind = GYRE_ROPE_NEOX;
         c->site.rope = &c->rope;
-        c->split = site->rope->n_rot;
+        c->split = site->rope->n_rot / 2 * 2;
     }
     if (site->bias != NULL) {
         GYRE_NEW(&c->bias, site->dim);

@@ -407,6 +407,8 @@ gyre_status gyre_yaml_set(gyre_yaml *yaml, const char *assignment, gyre_error *e
     const char *equals = strchr(assignment, '=');
     if (equals == NULL || equals == assignment)
         GYRE_FAIL(GYRE_E_USAGE, "--set %s: write path.to.key=value", assignment);
+    if (strchr(assignment, '\n') != NULL)
+        GYRE_FAIL(GYRE_E_USAGE, "--set %.60s: one line, in flow style", assignment);
     size_t before = yaml->faults;
     gyre_yaml_node *value = build(yaml, equals + 1, strlen(equals + 1));
     if (value == NULL || yaml->faults != before)

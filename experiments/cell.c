@@ -80,11 +80,6 @@ unsigned gyre_metrics_read(const gyre_metric_type *const *metrics, size_t n)
     return reads;
 }
 
-bool gyre_metric_applies(const gyre_metric_type *m, const gyre_arm *arm)
-{
-    return (arm->codes[GYRE_K] && (m->streams & GYRE_METRIC_OF_K)) || (arm->codes[GYRE_V] && (m->streams & GYRE_METRIC_OF_V));
-}
-
 /* Codes one stream of all heads; decoded rows arrive in w->decoded[stream], bits are added to sums. */
 static gyre_status code_stream(const gyre_layer *l, gyre_stream stream, const gyre_codec_spec *spec, uint64_t campaign_seed, uint32_t seed, gyre_cell_work *w,
                                double *payload, double *side, gyre_error *err)
@@ -150,7 +145,7 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gy
     unsigned reads = 0;
     double payload = 0.0, side = 0.0, streams = 0.0, centred = 0.0;
     for (size_t m = 0; m < n_metrics; m++)
-        reads |= gyre_metric_applies(metrics[m], arm) ? metrics[m]->reads : 0;
+        reads |= gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? metrics[m]->reads : 0;
     for (int s = 0; s < 2; s++)
         if (arm->codes[s]) {
             GYRE_TRY(code_stream(l, (gyre_stream)s, &arm->codec[s], campaign_seed, cell->seed, w, &payload, &side, err));
@@ -171,7 +166,7 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gy
             if (reads != 0)
                 gyre_attention_decoded(&u, reads, w->attention);
             for (size_t m = 0; m < n_metrics; m++)
-                cell->values[(m * l->n_evaluation + d) * l->n_heads + h] = gyre_metric_applies(metrics[m], arm) ? metrics[m]->measure(&u) : (double)NAN;
+                cell->values[(m * l->n_evaluation + d) * l->n_heads + h] = gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? metrics[m]->measure(&u) : (double)NAN;
             centred += u.error[GYRE_K] == 0.0 ? 0.0 : u.error[GYRE_K] / u.energy_centred[GYRE_K];
         }
     cell->n_documents = l->n_evaluation;

@@ -14,9 +14,8 @@ void gyre_cell_work_free(gyre_cell_work *work);
 /* What a chain is built for at one head of a layer. */
 gyre_site gyre_cell_site(const gyre_layer *layer, gyre_stream stream, size_t head, uint64_t campaign_seed, uint32_t seed);
 
-/* What the metrics of a configuration read together, and whether a metric is defined for the arm. */
+/* What the metrics of a configuration read together. */
 unsigned gyre_metrics_read(const gyre_metric_type *const *metrics, size_t n);
-bool gyre_metric_applies(const gyre_metric_type *metric, const gyre_arm *arm);
 
 /* Fills values, bits, flags and n_documents, n_heads of `cell`; values (owned by the caller, [metric][document][head]) must be there. A failure of the arm itself (a value
  * out of a format's range) is returned as an error: the runner marks the cell FAILED with the message. */

@@ -44,8 +44,12 @@ static gyre_status names_of(gyre_config *c, const gyre_yaml_node *node, const ch
         return GYRE_OK;
     GYRE_NEW(out, n);
     for (size_t i = 0; i < n; i++)
-        if (gyre_yaml_text(c->yaml, item_of(node, i), path, &(*out)[*count]))
+        if (gyre_yaml_text(c->yaml, item_of(node, i), path, &(*out)[*count])) {
+            for (size_t j = 0; j < *count; j++)
+                if (strcmp((*out)[j], (*out)[*count]) == 0)
+                    gyre_yaml_fault(c->yaml, item_of(node, i), path, "document '%.60s' stands twice: it would count twice", (*out)[j]);
             (*count)++;
+        }
 done:
     return st;
 }
@@ -293,7 +297,7 @@ static bool parse_axis(gyre_config *c, gyre_axis *axis)
         axis->element = part[i + 1];
     else if (i + 2 != n || strcmp(part[i], "quantizer") != 0)
         return false;
-    axis->option = axis->label = part[n - 1];
+    axis->option = part[n - 1];
     return true;
 }
 
@@ -365,6 +369,31 @@ static void read_axis(gyre_config *c, const gyre_yaml_node *key, const gyre_yaml
         gyre_yaml_fault(c->yaml, key, path, "no arm has such an option");
 }
 
+/* Does `path` end in `words`, at a dot? */
+static bool ends_in(const char *path, const char *words)
+{
+    size_t n = strlen(path), m = strlen(words);
+    return n >= m && strcmp(path + n - m, words) == 0 && (n == m || path[n - m - 1] == '.');
+}
+
+/* Labels name points: the shortest end of each path that no other axis' path shares. */
+static void make_labels(gyre_config *c)
+{
+    for (size_t i = 0; i < c->n_axes; i++) {
+        const char *path = c->axes[i].path, *label = path + strlen(path);
+        bool shared = true;
+        while (shared && label > path) {
+            label -= label > path + 1 ? 2 : 1; /* over the dot */
+            while (label > path && label[-1] != '.')
+                label--;
+            shared = false;
+            for (size_t j = 0; j < c->n_axes; j++)
+                shared = shared || (j != i && ends_in(c->axes[j].path, label));
+        }
+        c->axes[i].label = label;
+    }
+}
+
 static gyre_status read_grid(gyre_config *c, const gyre_yaml_node *root, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -382,6 +411,7 @@ static gyre_status read_grid(gyre_config *c, const gyre_yaml_node *root, gyre_er
         else
             gyre_yaml_fault(c->yaml, grid->keys[i], "grid", "'%.80s' names nothing: write [ARM.][k.|v.]quantizer.OPTION, chain.ELEMENT.OPTION or order", axis->path);
     }
+    make_labels(c);
 done:
     return st;
 }
@@ -469,6 +499,12 @@ static void read_comparison(gyre_config *c, const gyre_yaml_node *node, size_t i
                 s->metric = c->metrics[i]->name;
         if (s->metric == NULL)
             gyre_yaml_fault(c->yaml, metric, path, "'%.60s' is not among this configuration's metrics", name);
+    }
+    for (int k = 0; k < 2 && s->metric != NULL; k++) {
+        const char *name_of = k == 0 ? s->arm : s->against;
+        const gyre_arm *arm = name_of != NULL ? arm_named(c, name_of) : NULL;
+        if (arm != NULL && !gyre_metric_applies(gyre_metric_find(s->metric), arm->codes[GYRE_K], arm->codes[GYRE_V]))
+            gyre_yaml_fault(c->yaml, metric, path, "%s is not defined for arm '%.60s', which codes %s", s->metric, name_of, arm->codes[GYRE_V] ? "V alone" : "nothing");
     }
     read_margin(c, gyre_yaml_get(node, "margin"), path, s);
     s->alpha = 0.05;

@@ -32,7 +32,7 @@ typedef struct gyre_arm {
 typedef struct gyre_axis {
     const char *path;     /* as written */
     char *words;          /* the path, cut at its dots; what the texts below point into */
-    const char *label;    /* last word of the path */
+    const char *label;    /* the end of the path that tells it from the other axes */
     const char *arm;      /* restricts to one arm, or NULL */
     bool on[2];           /* streams it may act on */
     const char *element;  /* chain element whose option it is; NULL: the quantizer's, or the codec's own */

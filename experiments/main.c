@@ -67,6 +67,7 @@ static void catch_signals(void)
     (void)sigaction(SIGTERM, &act, NULL);
     act.sa_handler = SIG_IGN; /* a file that grows too long, or a reader that went away, is an error code, not a death */
     (void)sigaction(SIGXFSZ, &act, NULL);
+    (void)sigaction(SIGPIPE, &act, NULL);
 }
 
 /* Descriptors 0, 1, 2 that the caller closed would be given to the next file opened, and words for people would go into it. */

@@ -285,42 +285,65 @@ done:
 
 /* ---- comparisons ---- */
 
-/* Points at which both arms exist: those of equal name; an arm without grid points meets every point of the other. */
-static const char *shared_point(const gyre_config *c, const char *against, const char *point)
+/* True when every "key=value" of `part` is in `whole`. */
+static bool within(const char *part, const char *whole)
 {
-    bool bare = false;
-    for (size_t i = 0; i < c->n_points; i++)
-        if (strcmp(c->points[i].arm.name, against) == 0) {
-            if (strcmp(c->points[i].point, point) == 0)
-                return point;
-            bare = bare || c->points[i].point[0] == '\0';
+    for (const char *p = part; *p != '\0';) {
+        size_t n = strcspn(p, ",");
+        bool found = false;
+        for (const char *w = whole; *w != '\0' && !found;) {
+            size_t m = strcspn(w, ",");
+            found = m == n && strncmp(w, p, n) == 0;
+            w += m + (w[m] == ',');
         }
-    return bare ? point : NULL;
+        if (!found)
+            return false;
+        p += n + (p[n] == ',');
+    }
+    return true;
+}
+
+/* Grid values of an axis that does not act on an arm leave it as it is: two points meet where one's values are among the other's, and the comparison is at the longer. */
+static const char *meeting_point(const char *a, const char *b)
+{
+    return within(b, a) ? a : within(a, b) ? b : NULL;
+}
+
+static gyre_status add_comparison(gyre_table *t, const gyre_compare_spec *spec, size_t source, const char *point, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_comparison *x = &t->comparisons[t->n_comparisons++];
+    x->source = source;
+    x->ratio = spec->ratio;
+    x->has_margin = spec->has_margin;
+    x->margin = spec->has_margin ? spec->margin : (double)NAN;
+    x->alpha = spec->alpha;
+    GYRE_TRY(gyre_table_text(t, spec->arm, &x->arm, err));
+    GYRE_TRY(gyre_table_text(t, spec->against, &x->against, err));
+    GYRE_TRY(gyre_table_text(t, spec->metric, &x->metric, err));
+    GYRE_TRY(gyre_table_text(t, spec->family, &x->family, err));
+    GYRE_TRY(gyre_table_text(t, point, &x->point, err));
+done:
+    return st;
 }
 
 static gyre_status make_comparisons(const gyre_config *c, gyre_plan *plan, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_table *t = plan->table;
-    GYRE_TRY(gyre_table_keep(t, c->n_compare * plan->n_sources * c->n_points, sizeof *t->comparisons, &t->comparisons, err));
+    GYRE_TRY(gyre_table_keep(t, c->n_compare * plan->n_sources * c->n_points * c->n_points, sizeof *t->comparisons, &t->comparisons, err));
     for (size_t s = 0; s < plan->n_sources; s++)
-        for (size_t i = 0; i < c->n_compare; i++)
-            for (size_t p = 0; p < c->n_points; p++) {
-                const gyre_compare_spec *spec = &c->compare[i];
-                if (strcmp(c->points[p].arm.name, spec->arm) != 0 || shared_point(c, spec->against, c->points[p].point) == NULL)
-                    continue;
-                gyre_comparison *x = &t->comparisons[t->n_comparisons++];
-                x->source = s;
-                x->ratio = spec->ratio;
-                x->has_margin = spec->has_margin;
-                x->margin = spec->has_margin ? spec->margin : (double)NAN;
-                x->alpha = spec->alpha;
-                GYRE_TRY(gyre_table_text(t, spec->arm, &x->arm, err));
-                GYRE_TRY(gyre_table_text(t, spec->against, &x->against, err));
-                GYRE_TRY(gyre_table_text(t, spec->metric, &x->metric, err));
-                GYRE_TRY(gyre_table_text(t, spec->family, &x->family, err));
-                GYRE_TRY(gyre_table_text(t, c->points[p].point, &x->point, err));
+        for (size_t i = 0; i < c->n_compare; i++) {
+            size_t before = t->n_comparisons;
+            for (size_t p = 0; p < c->n_points * c->n_points; p++) {
+                const gyre_arm_point *a = &c->points[p / c->n_points], *b = &c->points[p % c->n_points];
+                const char *point = strcmp(a->arm.name, c->compare[i].arm) == 0 && strcmp(b->arm.name, c->compare[i].against) == 0 ? meeting_point(a->point, b->point) : NULL;
+                if (point != NULL)
+                    GYRE_TRY(add_comparison(t, &c->compare[i], s, point, err));
             }
+            if (t->n_comparisons == before)
+                GYRE_FAIL(GYRE_E_CONFIG, "compare[%zu]: %s and %s have no grid point in common", i, c->compare[i].arm, c->compare[i].against);
+        }
 done:
     return st;
 }
@@ -353,7 +376,7 @@ done:
     return st;
 }
 
-gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre_log *log, gyre_plan **out, gyre_error *err)
+gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre_plan **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_plan *plan = NULL;
@@ -368,7 +391,7 @@ gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre
         GYRE_TRY(open_source(c, search, i, plan, err));
         for (size_t j = 0; j < i; j++)
             if (strcmp(plan->table->sources[i].digest, plan->table->sources[j].digest) == 0)
-                gyre_log_warning(log, "%s and %s hold the same data: their comparisons are not independent", c->captures[j], c->captures[i]);
+                GYRE_FAIL(GYRE_E_CONFIG, "%s and %s hold the same data: comparisons would count it twice; name one", c->captures[j], c->captures[i]);
     }
     GYRE_TRY(make_cells(c, plan, err));
     GYRE_TRY(make_comparisons(c, plan, err));

@@ -6,7 +6,6 @@
 #ifndef GYRE_EXPERIMENTS_PLAN_H
 #define GYRE_EXPERIMENTS_PLAN_H
 
-#include "core/log.h"
 #include "experiments/config.h"
 #include "experiments/layer.h"
 #include "results/table.h"
@@ -35,7 +34,7 @@ typedef struct gyre_plan {
 } gyre_plan;
 
 /* Opens the captures and makes the plan. The configuration must outlive it. */
-gyre_status gyre_plan_make(const gyre_config *config, const gyre_search *search, gyre_log *log, gyre_plan **out, gyre_error *err);
+gyre_status gyre_plan_make(const gyre_config *config, const gyre_search *search, gyre_plan **out, gyre_error *err);
 void gyre_plan_free(gyre_plan *plan);
 
 gyre_documents gyre_plan_evaluation(const gyre_plan *plan, size_t source);

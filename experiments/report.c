@@ -79,7 +79,7 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
         any = any || (all[i].source == source && strcmp(all[i].streams, streams) == 0);
     if (!any)
         return;
-    (void)fprintf(out, "\n%s%s, arms that code %s (mean over documents and seeds, 95 %% interval; lower is better)\n", t->sources[source].name,
+    (void)fprintf(out, "\n%s%s, arms that code %s (geometric mean over documents and seeds, arithmetic for shares, 95 %% interval; lower is better)\n", t->sources[source].name,
                   leak_mark(&t->sources[source]), strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing");
     (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
     for (size_t m = 0; m < t->n_metrics; m++)

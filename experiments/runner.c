@@ -13,10 +13,11 @@
 #include <unistd.h>
 
 #include "core/commit.h"
+#include "core/h5.h"
 #include "experiments/cell.h"
 #include "results/cells.h"
 
-enum { PATH_BYTES = 4096, JOBS_MOST = 1024 };
+enum { PATH_BYTES = 4096, JOBS_MOST = 1024, SETS_MOST = 1024 };
 
 /* ---- the folder ---- */
 
@@ -169,12 +170,12 @@ gyre_status gyre_run_saved_read(const char *folder, gyre_run_saved *out, gyre_er
         GYRE_FAIL(GYRE_E_IO, "%s is not a run folder: it has no run.txt", folder);
     (void)snprintf(path, sizeof path, "%s/config.yaml", folder);
     out->config_path = strdup(path);
-    GYRE_NEW(&out->sets, 1024);
+    GYRE_NEW(&out->sets, SETS_MOST);
     while (getline(&line, &room, f) > 0) {
         line[strcspn(line, "\n")] = '\0';
         if (strncmp(line, "search ", 7) == 0 && n_dirs < GYRE_PLAN_DIRS)
             out->dirs[n_dirs++] = strdup(line + 7);
-        else if (strncmp(line, "set ", 4) == 0 && out->n_sets < 1024)
+        else if (strncmp(line, "set ", 4) == 0 && out->n_sets < SETS_MOST)
             out->sets[out->n_sets++] = strdup(line + 4);
     }
 done:
@@ -365,6 +366,13 @@ gyre_status gyre_run_cells(const gyre_config *c, gyre_plan *plan, const gyre_run
     atomic_size_t done = 0;
     group g = {.config = c, .plan = plan, .options = o, .log = log, .outcome = outcome, .done = &done};
     *outcome = (gyre_run_outcome){0};
+    gyre_run_options single = *o;
+    hbool_t threadsafe = 0;
+    if (o->jobs > 1 && (H5is_library_threadsafe(&threadsafe) < 0 || !threadsafe)) {
+        gyre_log_warning(log, "this HDF5 library is not thread-safe: one job instead of %u", o->jobs);
+        single.jobs = 1;
+        g.options = &single;
+    }
     (void)pthread_mutex_init(&g.lock, NULL);
     GYRE_NEW(&missing, plan->table->n_cells);
     GYRE_TRY(find_missing(plan, o, log, missing, &n_missing, outcome, err));

@@ -12,6 +12,7 @@
 
 #include <signal.h>
 
+#include "core/log.h"
 #include "experiments/plan.h"
 
 typedef struct gyre_run_options {

@@ -20,7 +20,7 @@ enum { PATH_BYTES = 4096 };
 typedef struct run_arguments {
     const char *config, *out, *jobs, *shard, *sets[GYRE_SETS_MOST];
     size_t n_sets;
-    bool dry, quiet, partial, json;
+    bool dry, quiet;
 } run_arguments;
 
 /* "2/8" -> 2 of 8; without --shard the Slurm array variables, if there are any. */
@@ -50,15 +50,19 @@ done:
     return st;
 }
 
-static gyre_status parse(int argc, char **argv, run_arguments *a, gyre_run_options *o, const gyre_context *context, gyre_error *err)
+/* `run` has all options, the verbs that only look have --set. */
+static gyre_status parse(int argc, char **argv, bool run, run_arguments *a, gyre_run_options *o, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t words = 0;
-    const gyre_argument options[] = {
+    const gyre_argument all[] = {
+        {.name = "--set", .list = a->sets, .list_count = &a->n_sets, .list_most = GYRE_SETS_MOST},
         {.name = "--out", .value = &a->out},   {.name = "--jobs", .value = &a->jobs}, {.name = "--shard", .value = &a->shard},
         {.name = "--dry-run", .flag = &a->dry}, {.name = "--quiet", .flag = &a->quiet},
-        {.name = "--set", .list = a->sets, .list_count = &a->n_sets, .list_most = GYRE_SETS_MOST}, {0},
+        {0},
     };
+    const gyre_argument set_only[] = {all[0], {0}};
+    const gyre_argument *options = run ? all : set_only;
     long jobs = sysconf(_SC_NPROCESSORS_ONLN);
     GYRE_TRY(gyre_arguments(argc, argv, options, &a->config, 1, &words, err));
     if (words == 0)
@@ -67,7 +71,8 @@ static gyre_status parse(int argc, char **argv, run_arguments *a, gyre_run_optio
         GYRE_TRY(gyre_argument_int("--jobs", a->jobs, 1, 1024, &jobs, err));
     o->jobs = jobs < 1 ? 1 : (unsigned)jobs;
     o->stop = context->stop;
-    GYRE_TRY(parse_shard(a->shard, o, err));
+    if (run)
+        GYRE_TRY(parse_shard(a->shard, o, err));
 done:
     return st;
 }
@@ -135,7 +140,7 @@ gyre_status gyre_verb_validate(int argc, char **argv, const gyre_context *contex
     run_arguments a = {0};
     gyre_run_options o = {0};
     gyre_config *config = NULL;
-    GYRE_TRY(parse(argc, argv, &a, &o, context, err));
+    GYRE_TRY(parse(argc, argv, false, &a, &o, context, err));
     GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
     (void)printf("%s: valid; %zu arms, %zu points, %zu comparisons\n%s", a.config, config->n_arms, config->n_points, config->n_compare, config->canonical);
 done:
@@ -151,10 +156,10 @@ gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, g
     gyre_config *config = NULL;
     gyre_search search = {{0}};
     gyre_plan *plan = NULL;
-    GYRE_TRY(parse(argc, argv, &a, &o, context, err));
+    GYRE_TRY(parse(argc, argv, false, &a, &o, context, err));
     GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
     GYRE_TRY(gyre_search_from(a.config, &search, err));
-    GYRE_TRY(gyre_plan_make(config, &search, context->log, &plan, err));
+    GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     print_plan(config, plan);
 done:
     gyre_plan_free(plan);
@@ -188,12 +193,12 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     gyre_plan *plan = NULL;
     gyre_run_lock *lock = NULL;
     char folder[PATH_BYTES];
-    GYRE_TRY(parse(argc, argv, &a, &o, context, err));
+    GYRE_TRY(parse(argc, argv, true, &a, &o, context, err));
     GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
     GYRE_TRY(gyre_search_from(a.config, &search, err));
     (void)snprintf(folder, sizeof folder, "out/%.200s", config->experiment);
     o.folder = a.out != NULL ? a.out : folder;
-    GYRE_TRY(gyre_plan_make(config, &search, context->log, &plan, err));
+    GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     if (a.dry) {
         print_plan(config, plan);
         goto done;
@@ -231,7 +236,7 @@ gyre_status gyre_verb_merge(int argc, char **argv, const gyre_context *context, 
     GYRE_TRY(gyre_run_saved_read(folder, &saved, err));
     GYRE_TRY(gyre_verb_config(saved.config_path, (const char *const *)saved.sets, saved.n_sets, &config, err));
     gyre_search search = {{saved.dirs[0], saved.dirs[1], saved.dirs[2]}};
-    GYRE_TRY(gyre_plan_make(config, &search, context->log, &plan, err));
+    GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     GYRE_TRY(merge_and_report(folder, plan->table, partial, 1, context, err));
 done:
     gyre_plan_free(plan);

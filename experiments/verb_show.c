@@ -112,13 +112,18 @@ static void alias_page(const gyre_chain_alias *a, page *p)
 static void line_of(const page *p, bool json, bool *first)
 {
     if (!json) {
-        (void)printf("%-10s %-14s %s\n", p->kind, p->name, p->summary);
+        const char *flags = "";
+        for (size_t i = 0; i < p->n; i++)
+            flags = strcmp(p->labels[i], "flags") == 0 ? p->values[i] : flags;
+        (void)printf("%-10s %-14s %s%s%s%s\n", p->kind, p->name, p->summary, flags[0] ? " [" : "", flags, flags[0] ? "]" : "");
         return;
     }
     (void)printf("%s  {", *first ? "" : ",\n");
     *first = false;
     json_pair("kind", p->kind, false);
     json_pair("name", p->name, false);
+    for (size_t i = 0; i < p->n; i++)
+        json_pair(p->labels[i], p->values[i], false);
     json_pair("summary", p->summary, true);
     (void)printf("}");
 }

@@ -48,7 +48,7 @@ typedef struct gyre_unit {
 } gyre_unit;
 
 typedef struct gyre_metric_type {
-    const char *name, *summary, *unit; /* unit: "" for a ratio or share, "nat" */
+    const char *name, *summary, *unit; /* unit: "" for a ratio, "share", "nat" */
     unsigned reads;
     unsigned streams;
     double (*measure)(const gyre_unit *u);
@@ -56,6 +56,9 @@ typedef struct gyre_metric_type {
 
 extern const gyre_metric_type *const gyre_metric_types[]; /* ends with NULL */
 const gyre_metric_type *gyre_metric_find(const char *name);
+
+/* Is it defined for an arm that codes these streams? */
+bool gyre_metric_applies(const gyre_metric_type *metric, bool codes_k, bool codes_v);
 
 /* Exact attention of a unit (u->exact ignored). GYRE_E_INPUT when a query sees no key. Caller frees. */
 gyre_status gyre_attention_new(const gyre_unit *u, gyre_attention **out, gyre_error *err);

@@ -16,6 +16,11 @@ const gyre_metric_type *const gyre_metric_types[] = {
     NULL,
 };
 
+bool gyre_metric_applies(const gyre_metric_type *m, bool codes_k, bool codes_v)
+{
+    return (codes_k && (m->streams & GYRE_METRIC_OF_K)) || (codes_v && (m->streams & GYRE_METRIC_OF_V));
+}
+
 const gyre_metric_type *gyre_metric_find(const char *name)
 {
     for (const gyre_metric_type *const *m = gyre_metric_types; *m != NULL; m++)

@@ -2,8 +2,8 @@
  *
  *     n = 2^b - 1,  scale = (max - min)/n,  q = clamp(round_half_even((y - min) / scale), 0, n),  y^ = q * scale + min
  *
- * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A constant group has
- * scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span overflows
+ * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A group whose maximum does
+ * not exceed its rounded minimum has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span overflows
  * binary32 are refused.
  */
 #include <math.h>
@@ -37,7 +37,7 @@ static void codes_of(const float *x, size_t n, float lo, float scale, float top,
 static gyre_status encode(const void *state, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
 {
     const gyre_grouped *g = state;
-    uint8_t codes[GYRE_GROUPED_MOST];
+    uint8_t codes[GYRE_QUANTIZER_DIM];
     float top = (float)((1 << g->bits) - 1);
     for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
         uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
@@ -66,7 +66,7 @@ static gyre_status encode(const void *state, const float *x, size_t n, size_t st
 static void decode(const void *state, const uint8_t *bytes, size_t n, float *x, size_t stride)
 {
     const gyre_grouped *g = state;
-    uint8_t codes[GYRE_GROUPED_MOST];
+    uint8_t codes[GYRE_QUANTIZER_DIM];
     for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
         const uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
         gyre_unpack(bytes, g->dim, g->bits, codes);

@@ -11,7 +11,7 @@ static const char *const row[] = {"row", NULL};
 static const char *const formats[] = {"f32", "f16", NULL};
 const gyre_option gyre_grouped_table[] = {
     {"bits", GYRE_OPTION_INT, offsetof(gyre_grouped_options, bits), NULL, 2, 8, NULL, "bit", "width of a code"},
-    {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_GROUPED_MOST, row, "coordinates", "what shares one scale: the row or a divisor of the head dimension"},
+    {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_QUANTIZER_DIM, row, "coordinates", "what shares one scale: the row or a divisor of the head dimension"},
     {"scale", GYRE_OPTION_CHOICE, offsetof(gyre_grouped_options, scale), "f32", 0, 0, formats, "", "format of the stored scale"},
     {0},
 };
@@ -19,9 +19,7 @@ const gyre_option gyre_grouped_table[] = {
 bool gyre_grouped_applicable(size_t dim, const void *options, char why[GYRE_QUANTIZER_WHY])
 {
     const gyre_grouped_options *o = options;
-    if (dim == 0 || dim > GYRE_GROUPED_MOST)
-        (void)snprintf(why, GYRE_QUANTIZER_WHY, "the head dimension %zu is not in 1..%d", dim, (int)GYRE_GROUPED_MOST);
-    else if (o->group > 0 && dim % (size_t)o->group != 0)
+    if (o->group > 0 && dim % (size_t)o->group != 0)
         (void)snprintf(why, GYRE_QUANTIZER_WHY, "the group %lld does not divide the head dimension %zu", (long long)o->group, dim);
     else
         return true;

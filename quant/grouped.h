@@ -46,6 +46,4 @@ static inline float gyre_round_even(float x)
     return (x + magic) - magic;
 }
 
-enum { GYRE_GROUPED_MOST = 4096 }; /* head dimension */
-
 #endif

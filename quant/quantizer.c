@@ -8,6 +8,8 @@ gyre_status gyre_quantizer_new(const gyre_quantizer_type *type, size_t dim, cons
     gyre_quantizer *q = NULL;
     char why[GYRE_QUANTIZER_WHY] = "";
     *out = NULL;
+    if (dim == 0 || dim > GYRE_QUANTIZER_DIM)
+        GYRE_FAIL(GYRE_E_APPLICABLE, "%s does not apply: the head dimension %zu is not in 1..%d", type->name, dim, (int)GYRE_QUANTIZER_DIM);
     if (type->applicable != NULL && !type->applicable(dim, options, why))
         GYRE_FAIL(GYRE_E_APPLICABLE, "%s does not apply: %s", type->name, why);
     GYRE_NEW(&q, 1);

@@ -18,6 +18,7 @@
  * ONLINE: a row can be appended without touching older ones. The last four together are what a served cache needs (arXiv 2604.19157). */
 enum { GYRE_IDEMPOTENT = 1, GYRE_TOKEN_LOCAL = 2, GYRE_FIXED_SIZE = 4, GYRE_RANDOM_ACCESS = 8, GYRE_ONLINE = 16 };
 
+enum { GYRE_QUANTIZER_DIM = 4096 }; /* largest head dimension of the family */
 enum { GYRE_QUANTIZER_WHY = 256, GYRE_QUANTIZER_OPTIONS_BYTES = 64 };
 
 typedef struct gyre_quantizer_values {

@@ -40,7 +40,7 @@ static void codes_of(const float *x, size_t n, float scale, float m, uint8_t *co
 static gyre_status encode(const void *state, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
 {
     const gyre_grouped *g = state;
-    uint8_t codes[GYRE_GROUPED_MOST];
+    uint8_t codes[GYRE_QUANTIZER_DIM];
     float m = (float)((1 << (g->bits - 1)) - 1);
     for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
         uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
@@ -65,7 +65,7 @@ static gyre_status encode(const void *state, const float *x, size_t n, size_t st
 static void decode(const void *state, const uint8_t *bytes, size_t n, float *x, size_t stride)
 {
     const gyre_grouped *g = state;
-    uint8_t codes[GYRE_GROUPED_MOST];
+    uint8_t codes[GYRE_QUANTIZER_DIM];
     unsigned sign = 1u << (g->bits - 1);
     for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
         const uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;

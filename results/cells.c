@@ -9,8 +9,8 @@
 
 #include "core/commit.h"
 #include "core/h5.h"
-#include "core/sha256.h"
 #include "core/seal.h"
+#include "core/sha256.h"
 
 enum { MAX_DIMENSION = 65536 }; /* of values: more is no cell but a hostile file */
 

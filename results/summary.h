@@ -1,7 +1,7 @@
 /* Summaries of arms for tables and figures: one number with an interval for each arm, grid point, source and metric.
  *
  * The same unit of analysis as comparisons (compare.h): per document and seed the mean over layers and heads, here of one arm alone; the interval (1 - alpha) comes from
- * the same tests. Where every value is positive the mean is geometric (logarithms are averaged), else arithmetic. Intervals of single arms overlap more than paired
+ * the same tests. Means are geometric (logarithms are averaged), as in comparisons; arithmetic for shares, and where a value is not positive. Intervals of single arms overlap more than paired
  * differences do: they describe, they do not compare.
  */
 #ifndef GYRE_RESULTS_SUMMARY_H

@@ -9,12 +9,12 @@
 #include <hdf5_hl.h>
 
 #include "core/h5.h"
+#include "core/seal.h"
 #include "results/cells.h"
 #include "results/digest.h"
 #include "results/results_file.h"
 #include "results/schema.h"
 #include "tensors/capture.h"
-#include "core/seal.h"
 
 enum { FAULT_TEXT = 1024, PATH_TEXT = 512 };
 

@@ -101,6 +101,21 @@ static void stream_views(const gyre_capture_data *data, gyre_capture_layer *l, s
     views[2] = (stream_view){"q", "/query", "q_head", &l->q, {data->n_documents, data->n_queries, l->n_q_heads, l->dim}};
 }
 
+/* Far beyond any capture; products of four such numbers and a few sizes stay in range because the whole is bounded too. */
+enum { MOST_ALONG = 1 << 24 };
+#define MOST_VALUES ((hsize_t)1 << 40)
+
+static bool sane(const hsize_t dims[4])
+{
+    hsize_t product = 1;
+    for (int i = 0; i < 4; i++) {
+        if (dims[i] > MOST_ALONG || (dims[i] > 0 && product > MOST_VALUES / dims[i]))
+            return false;
+        product *= dims[i];
+    }
+    return true;
+}
+
 static size_t volume(const hsize_t dims[4])
 {
     return (size_t)(dims[0] * dims[1] * dims[2] * dims[3]);
@@ -509,6 +524,9 @@ static gyre_status open_layer_shapes(gyre_capture *c, hid_t group, gyre_capture_
     stream_views(&c->info, l, views);
     for (size_t i = 0; i < (c->info.n_queries > 0 ? 3u : 2u); i++) {
         GYRE_TRY(gyre_h5_shape(group, views[i].name, 4, dims, err));
+        if (!sane(dims))
+            GYRE_FAIL(GYRE_E_INPUT, "%s is %llu x %llu x %llu x %llu: no capture is that large", views[i].name, (unsigned long long)dims[0], (unsigned long long)dims[1],
+                      (unsigned long long)dims[2], (unsigned long long)dims[3]);
         for (int j = 0; j < 4; j++)
             if (dims[j] != views[i].dims[j] || dims[j] == 0)
                 GYRE_FAIL(GYRE_E_INPUT, "dimension %d of %s is %llu, expected %llu", j, views[i].name, (unsigned long long)dims[j],
@@ -516,6 +534,8 @@ static gyre_status open_layer_shapes(gyre_capture *c, hid_t group, gyre_capture_
     }
     if (l->rope.n_rot > l->dim)
         GYRE_FAIL(GYRE_E_INPUT, "RoPE turns %lu of %zu coordinates", (unsigned long)l->rope.n_rot, l->dim);
+    if ((l->rope.kind == GYRE_ROPE_NORMAL || l->rope.kind == GYRE_ROPE_NEOX) && (l->rope.n_rot == 0 || l->rope.n_rot % 2 != 0))
+        GYRE_FAIL(GYRE_E_INPUT, "RoPE turns %lu coordinates, which is no number of pairs", (unsigned long)l->rope.n_rot);
     hid_t set = H5Dopen2(group, "k", H5P_DEFAULT), type = H5Dget_type(set);
     l->k_f32 = H5Tget_size(type) > 2;
     (void)H5Tclose(type);

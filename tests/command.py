@@ -658,6 +658,14 @@ def started(path, folder, *options):
     return p
 
 
+def halt(p):
+    """Stops a run in its tracks: back when all its threads stand still."""
+    p.send_signal(signal.SIGSTOP)
+    _, status = os.waitpid(p.pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        p.returncode = os.waitstatus_to_exitcode(status)
+
+
 def ended(p, args):
     out, err = p.communicate(timeout=WAIT)
     answer = Answer(p.returncode, out.decode(), err.decode())
@@ -670,7 +678,7 @@ def test_together():
     path = config("long.yaml", seeds="seeds: 120")
     first = os.path.join(WORK, "first")
     p = started(path, first, "--jobs", "2")
-    p.send_signal(signal.SIGSTOP)
+    halt(p)
     try:
         running = p.poll() is None and not os.path.exists(os.path.join(first, "results.h5"))
         check(running, "the first run is at work when the second comes")
@@ -694,7 +702,7 @@ def test_together():
         check(f"{121 - there} cells computed, {there} found" in a.err and digest(os.path.join(folder, "results.h5")) == wanted, f"going on after signal {number}: {a.err}")
     folder = os.path.join(WORK, "shards")
     p = started(path, folder, "--shard", "0/2", "--jobs", "1")
-    p.send_signal(signal.SIGSTOP)
+    halt(p)
     try:
         bad("one shard twice", ["run", path, "--out", folder, "--shard", "0/2"], 1, "another gyre run works in")
         before = {n: i for n, i in listing(folder).items() if n.endswith((".h5", ".yaml", ".txt"))}
@@ -777,7 +785,7 @@ def test_capture():
     for name, words in (("long.txt", 40), ("longer.txt", 50), ("short.txt", 2)):
         with open(os.path.join(WORK, name), "w") as f:
             f.write("some words " * words)
-    ask = ["--tokens", "64", "--queries", "4", "--layers", "0"]
+    ask = ["--tokens", "64", "--queries", "4", "--layers", "0", "--threads", "1"]  # libllama is not built for the thread sanitizer
     a = gyre("capture", "--model", model, "--text", text, "longer.txt", "-o", "made.h5", *ask)
     if a.code == 1 and "built without libllama" in a.err:
         check(not os.path.exists(os.path.join(WORK, "made.h5")) and len(a.errors) == 1 and "scripts/setup" in a.err, f"a build without libllama says so: {a.err}")

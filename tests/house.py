@@ -53,7 +53,7 @@ for room, prefix in (("transforms", "gyre_transform_"), ("quant", "gyre_quantize
     for name in defined:
         check(os.path.exists(f"{room}/{name}.c"), f"{room}/{name}.c is not the file of variant {name}")
 
-# exit, abort and friends belong to main and to child processes; printing belongs to the program's own folder and to the log.
+# exit, abort and friends are nobody's but main's return.
 for f in code:
     if f.startswith(("tests/", "bench/")):
         continue
@@ -68,7 +68,8 @@ for f in files:
         continue
     text = open(f, encoding="utf-8", errors="replace").read()
     check(not re.search(r"\b(TODO|FIXME|XXX)\b", text), f"{f} holds unfinished work")
-    check(not re.search(r"-march=native(?!\b.{0,80})", text) or not f.endswith((".txt", ".cmake", ".json")), f"{f} compiles for one machine")
+    if f.endswith((".txt", ".cmake", ".json")) or f == "Makefile" or f.startswith("scripts/"):
+        check("-march=native" not in re.sub(r"#[^\n]*", "", text), f"{f} compiles for one machine")
     check("/home/" not in text and "/root/" not in text, f"{f} names a path of one machine")
 
 # Public functions are used: declared in a header, called somewhere else than where they are defined.

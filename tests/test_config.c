@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-#include "experiments/config.h"
+#include "experiments/plan.h"
 
 static const char good[] = "experiment: t\n"
                            "source: {capture: a.h5, layers: [0, 3]}\n"
@@ -134,12 +134,14 @@ static void bad_ones(void **state)
         {"metrics=[]", "a list of metrics is wanted"},
         {"compare.0.arm=srtf", "unknown arm 'srtf' (did you mean 'srft'?)"},
         {"compare.0.against=srft", "an arm is compared with itself"},
+        {"source={capture: a.h5, evaluation: [d, e, d]}", "document 'd' stands twice: it would count twice"},
+        {"compare.0.against=exact", "nmse is not defined for arm 'exact', which codes nothing"},
         {"compare.0.metric=flip", "'flip' is not among this configuration's metrics"},
         {"compare.0.margin={ratio: 1}", "a margin of nothing can never be met"},
         {"compare.0.margin={ratio: 1.05, abs: 1}", "either {ratio: r} with r > 1 or {abs: a}"},
         {"compare.0.margin={ratio: inf}", "'inf' is not a finite number"},
         {"compare.0.alpha=0.7", "'0.7' is not a finite number in [0, 0.5]"},
-        {"compare=[{arm: srft, against: identity, metric: nmse}, {arm: srft, against: exact, metric: nmse, alpha: 0.01}]", "family 'main' has two values of alpha"},
+        {"compare=[{arm: srft, against: identity, metric: nmse}, {arm: srft, against: both, metric: nmse, alpha: 0.01}]", "family 'main' has two values of alpha"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         gyre_config *c;
@@ -151,6 +153,68 @@ static void bad_ones(void **state)
             fail_msg("--set %s gave\n%s\nnot '%s'", rows[i].set, report != NULL ? report : error.message, rows[i].says);
         assert_null(c);
         free(report);
+    }
+}
+
+/* Axes that end in the same word are told apart by more of their paths. */
+static void labels(void **state)
+{
+    (void)state;
+    gyre_config *c;
+    gyre_error error;
+    const char *sets[] = {"arms={a: {k: {quantizer: {sym: {bits: 4}}}, v: {quantizer: {sym: {bits: 4}}}}}", "grid={k.quantizer.bits: [3, 4], v.quantizer.bits: [3, 4], order: [native]}",
+                          "compare=[]"};
+    CHECK_OK(load(good, sets, 3, &c, NULL, &error), &error);
+    assert_int_equal(c->n_points, 4);
+    assert_string_equal(c->points[1].point, "k.quantizer.bits=3,v.quantizer.bits=4,order=native");
+    gyre_config_free(c);
+}
+
+/* Comparisons of a plan on a shipped capture, by configuration: both ways round, and none in common. */
+static void comparisons_are_never_dropped(void **state)
+{
+    (void)state;
+    static const char text[] = "experiment: t\nsource: {capture: data/smollm2-135m.h5, layers: [0]}\narms:\n"
+                               "  half: {k: {quantizer: f16}}\n  four: {k: {quantizer: {sym: {bits: 4}}}}\n  more: {k: {quantizer: {asym: {bits: 4}}}}\n"
+                               "grid: {quantizer.bits: [3, 4], more.quantizer.scale: [f32, f16]}\nmetrics: [nmse]\ncompare:\n  - {arm: half, against: four, metric: nmse}\n";
+    static const struct {
+        const char *set;
+        size_t count;
+        const char *first;
+    } rows[] = {
+        {"compare.0={arm: half, against: four, metric: nmse}", 2, "bits=3"},
+        {"compare.0={arm: four, against: half, metric: nmse}", 2, "bits=3"},
+        {"compare.0={arm: four, against: more, metric: nmse}", 4, "bits=3,scale=f32"},
+        {"compare.0={arm: more, against: four, metric: nmse}", 4, "bits=3,scale=f32"},
+        {"grid={four.quantizer.bits: [3], more.quantizer.bits: [4]}", 1, "four.quantizer.bits=3"},
+    };
+    gyre_search search = {{(char *)(uintptr_t)GYRE_SOURCE_DIR}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gyre_config *c;
+        gyre_plan *plan;
+        gyre_error error;
+        const char *sets[] = {rows[i].set};
+        CHECK_OK(load(text, sets, 1, &c, NULL, &error), &error);
+        CHECK_OK(gyre_plan_make(c, &search, &plan, &error), &error);
+        assert_int_equal(plan->table->n_comparisons, rows[i].count);
+        assert_string_equal(plan->table->comparisons[0].point, rows[i].first);
+        gyre_plan_free(plan);
+        gyre_config_free(c);
+    }
+    static const char *const refused[][2] = {
+        {"grid={four.order: [native], more.order: [half_split]}", "compare[0]: four and more have no grid point in common"},
+        {"source.capture=[data/smollm2-135m.h5, data/smollm2-135m.h5]", "hold the same data: comparisons would count it twice"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        gyre_config *c;
+        gyre_plan *plan;
+        gyre_error error;
+        const char *sets[] = {refused[i][0], "compare.0={arm: four, against: more, metric: nmse}"};
+        CHECK_OK(load(text, sets, 2, &c, NULL, &error), &error);
+        assert_int_equal(gyre_plan_make(c, &search, &plan, &error), GYRE_E_CONFIG);
+        if (strstr(error.message, refused[i][1]) == NULL)
+            fail_msg("'%s' is not in '%s'", refused[i][1], error.message);
+        gyre_config_free(c);
     }
 }
 
@@ -174,6 +238,7 @@ static void all_at_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(bad_ones), cmocka_unit_test(all_at_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(bad_ones), cmocka_unit_test(all_at_once),
+                                       cmocka_unit_test(labels), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
 }

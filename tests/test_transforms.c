@@ -353,7 +353,7 @@ static double entry(const gyre_transform *t, size_t i, size_t j)
     return x[i];
 }
 
-/* methods of the field: Hadamard's largest entry times sqrt(d) is 1, the Fourier transform's sqrt(2); a spike at 0, d/4 or d/2 reaches d/2 + 1 outputs of the latter. */
+/* Hadamard's largest entry times sqrt(d) is 1, the Fourier transform's sqrt(2); a spike at 0, d/4 or d/2 reaches d/2 + 1 outputs of the latter. */
 static void coherence(void **state)
 {
     (void)state;
