@@ -227,7 +227,7 @@ static void draw_block(gyre_page *page, const gyre_figure_book *book, const stre
 static void write_csv(gyre_page *page, const gyre_figure_book *book, const stream_block *all)
 {
     FILE *f = page->csv;
-    (void)fputs("source,metric,unit,arm,point,streams,status,reason,mean_kind,n_documents,n_seeds,payload_bits,total_bits,mean,lo,hi\n", f);
+    (void)fputs("source,leak,metric,unit,arm,point,streams,status,reason,mean_kind,n_documents,n_seeds,payload_bits,total_bits,mean,lo,hi\n", f);
     for (size_t i = 0; i < book->n_summaries; i++) {
         const gyre_summary *s = &book->summaries[i];
         bool here = false;
@@ -235,7 +235,8 @@ static void write_csv(gyre_page *page, const gyre_figure_book *book, const strea
             here = here || (in_block(&all[k], s) && has_metric(&all[k], s->metric));
         if (!here)
             continue;
-        const char *const texts[] = { book->table->sources[s->source].name, book->table->metrics[s->metric], book->table->metric_units[s->metric], s->arm, s->point,
+        const char *const texts[] = { book->table->sources[s->source].name, gyre_csv_leak(&book->table->sources[s->source]),
+                                      book->table->metrics[s->metric], book->table->metric_units[s->metric], s->arm, s->point,
                                       s->streams, s->status, s->reason, s->geometric ? "geometric" : "arithmetic" };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             gyre_csv_text(f, texts[k], ',');

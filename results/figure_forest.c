@@ -387,11 +387,11 @@ static void draw_list(gyre_page *page, const forest_row *rows, size_t n, double 
 static void write_csv(gyre_page *page, const gyre_table *table, const forest_row *rows, size_t n)
 {
     FILE *f = page->csv;
-    (void)fputs("source,arm,against,metric,point,family,scale,margin,alpha,status,reason,test,n_documents,n_seeds,total_bits_arm,total_bits_against,estimate,ci_low,"
+    (void)fputs("source,leak,arm,against,metric,point,family,scale,margin,alpha,status,reason,test,n_documents,n_seeds,total_bits_arm,total_bits_against,estimate,ci_low,"
                 "ci_high,p_adjusted,p_tost_adjusted,margin_needed,verdict,worst_layer,worst_estimate,worst_low,worst_high\n", f);
     for (size_t i = 0; i < n; i++) {
         const gyre_comparison *c = rows[i].c;
-        const char *const texts[] = { table->sources[c->source].name, c->arm, c->against, c->metric, c->point, c->family, c->ratio ? "ratio" : "abs" };
+        const char *const texts[] = { table->sources[c->source].name, gyre_csv_leak(&table->sources[c->source]), c->arm, c->against, c->metric, c->point, c->family, c->ratio ? "ratio" : "abs" };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             gyre_csv_text(f, texts[k], ',');
         gyre_csv_real(f, c->has_margin ? c->margin : (double)NAN, ',');

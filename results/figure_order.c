@@ -209,18 +209,19 @@ static void draw_panel(const order_figure *o, gyre_page *page, const gyre_panel 
 static void write_csv(const order_figure *o, FILE *f)
 {
     const gyre_table *t = o->book->table;
-    (void)fprintf(f, "kind,source,point,arm,other,%s,%s_lo,%s_hi,%s,%s_lo,%s_hi\n", X_METRIC, X_METRIC, X_METRIC, Y_METRIC, Y_METRIC, Y_METRIC);
+    (void)fprintf(f, "kind,source,leak,point,arm,other,%s,%s_lo,%s_hi,%s,%s_lo,%s_hi\n", X_METRIC, X_METRIC, X_METRIC, Y_METRIC, Y_METRIC, Y_METRIC);
     for (size_t i = 0; i < o->n_spots + o->n_discords; i++) {
         bool spot = i < o->n_spots;
         const gyre_summary *x = spot ? o->spots[i].x : NULL, *y = spot ? o->spots[i].y : NULL;
         const gyre_discord *d = spot ? NULL : &o->discords[i - o->n_spots];
         if (!spot && strcmp(d->streams, STREAMS) != 0)
             continue;
-        const char *const texts[] = { spot ? "arm" : "discord_ratio", t->sources[spot ? x->source : d->source].name, spot ? x->point : d->point,
+        const char *const texts[] = { spot ? "arm" : "discord_ratio", t->sources[spot ? x->source : d->source].name,
+                                      gyre_csv_leak(&t->sources[spot ? x->source : d->source]), spot ? x->point : d->point,
                                       spot ? x->arm : d->better_by_a, spot ? "" : d->better_by_b };
         const double numbers[] = { spot ? x->mean : d->ratio_a, spot ? x->lo : d->ratio_a_lo, spot ? x->hi : d->ratio_a_hi,
                                    spot ? y->mean : d->ratio_b, spot ? y->lo : d->ratio_b_lo, spot ? y->hi : d->ratio_b_hi };
-        for (size_t k = 0; k < 5; k++)
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             gyre_csv_text(f, texts[k], ',');
         for (size_t k = 0; k < 6; k++)
             gyre_csv_real(f, numbers[k], k < 5 ? ',' : '\n');

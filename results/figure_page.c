@@ -151,6 +151,11 @@ void gyre_draw_text(gyre_page *page, double x, double y, gyre_align align, doubl
                   1.0 - y / page->height, names[align], size, colour);
 }
 
+const char *gyre_csv_leak(const gyre_source *source)
+{
+    return source->leak ? "deliberate" : "none";
+}
+
 void gyre_csv_text(FILE *csv, const char *text, char end)
 {
     bool plain = strpbrk(text, ",\"\r\n") == NULL;

@@ -571,6 +571,8 @@ def mounted(options):
     folder = os.path.join(WORK, "mount")
     os.makedirs(folder, exist_ok=True)
     there = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "gyre-test", folder], capture_output=True).returncode == 0 if shutil.which("mount") else False
+    if not there:
+        print("command: this user may not mount: the checks on a small or read-only file system are left to RLIMIT_FSIZE, /proc and files as folders")
     try:
         yield folder if there else None
     finally:

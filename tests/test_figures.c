@@ -542,11 +542,11 @@ static void csv_lines(void **state)
     char *csv = page_bytes("drawn", "error_bits", "csv", &size);
     /* per source: 6 arms of K by nmse and softmax_kl, 3 arms of V by nmse and output_error, 3 points each */
     assert_int_equal(count_lines(csv), 1 + 2 * 3 * (6 * 2 + 3 * 2));
-    assert_non_null(strstr(csv, "\nsmollm2-135m,softmax_kl,nat,identity,bits=4,k,OK,,geometric,6,1,"));
+    assert_non_null(strstr(csv, "\nsmollm2-135m,none,softmax_kl,nat,identity,bits=4,k,OK,,geometric,6,1,"));
     free(csv);
     csv = page_bytes("drawn", "forest_smollm2-135m", "csv", &size);
     assert_int_equal(count_lines(csv), 1 + DEMO_COMPARISONS);
-    assert_non_null(strstr(csv, "\nsmollm2-135m,srft,srht,softmax_kl,bits=4,main,ratio,1.05,"));
+    assert_non_null(strstr(csv, "\nsmollm2-135m,none,srft,srht,softmax_kl,bits=4,main,ratio,1.05,"));
     assert_non_null(strstr(csv, ",EQUIVALENT,"));
     free(csv);
     csv = page_bytes("drawn", "order", "csv", &size);

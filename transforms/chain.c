@@ -8,8 +8,7 @@
 
 gyre_status gyre_chain_add(gyre_chain_spec *spec, const gyre_transform_type *type, const void *options, gyre_error *err)
 {
-    extern const gyre_transform_type gyre_transform_identity;
-    if (type == &gyre_transform_identity)
+    if (type == gyre_transform_find("identity"))
         return GYRE_OK;
     if (spec->count == GYRE_CHAIN_MOST)
         return gyre_error_set(err, GYRE_E_CONFIG, __FILE__, __LINE__, "a chain has at most %d elements", (int)GYRE_CHAIN_MOST);
