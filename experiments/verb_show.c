@@ -70,6 +70,29 @@ static void put(page *p, const char *label, const char *value)
     p->values[p->n++] = value;
 }
 
+/* "by=bias: needs key bias, accepts pre_rope; by=mean: ...": what the first choice of a variant changes in its traits; "" where nothing does. */
+static void refined(const gyre_transform_type *t, char *text, size_t size)
+{
+    const gyre_option *o = t->options;
+    size_t used = 0;
+    text[0] = '\0';
+    if (t->refine == NULL || o == NULL || o->type != GYRE_OPTION_CHOICE)
+        return;
+    for (size_t i = 0; o->choices[i] != NULL; i++) {
+        gyre_option_values values = {0};
+        char needs[64], frames[64] = "any frame";
+        (void)gyre_options_defaults(t->options, &values);
+        (void)gyre_option_parse(o, &values, o->choices[i], NULL);
+        gyre_traits traits = gyre_transform_traits(t, &values);
+        words_of(traits.needs, transform_needs, needs, sizeof needs);
+        if (traits.accepts != GYRE_FRAME_ANY)
+            (void)snprintf(frames, sizeof frames, "%s", gyre_frame_name((gyre_frame)traits.accepts));
+        int n = snprintf(text + used, size - used, "%s%s=%s needs %s, takes rows in %s%s", used == 0 ? "" : "; ", o->key, o->choices[i], needs[0] ? needs : "nothing", frames,
+                         traits.pooled ? ", pools heads" : "");
+        used = n > 0 && used + (size_t)n < size ? used + (size_t)n : used;
+    }
+}
+
 static void transform_page(const gyre_transform_type *t, page *p)
 {
     *p = (page){.kind = "transform", .name = t->name, .summary = t->summary, .source = t->source, .options = t->options};
@@ -81,6 +104,8 @@ static void transform_page(const gyre_transform_type *t, page *p)
     put(p, "needs", p->text[1]);
     put(p, "frame afterwards", p->text[2]);
     put(p, "folds into the query", gyre_fold_name(t->traits.fold_into_query));
+    refined(t, p->text[3], sizeof p->text[3]);
+    put(p, "by option", p->text[3]);
 }
 
 static void quantizer_page(const gyre_quantizer_type *t, page *p)
