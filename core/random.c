@@ -42,14 +42,30 @@ void gyre_random_signs(const gyre_random *stream, float *signs, size_t n)
     }
 }
 
+double gyre_random_uniform(const gyre_random *stream, uint32_t index)
+{
+    return ((double)gyre_random_word(stream, index) + 0.5) / 4294967296.0;
+}
+
 void gyre_random_normals(const gyre_random *stream, double *out, size_t n)
 {
     const double two_pi = 6.283185307179586476925286766559;
     for (size_t i = 0; i < n; i++) {
         uint32_t pair = (uint32_t)(i / 2) * 2;
-        double u = ((double)gyre_random_word(stream, pair) + 0.5) / 4294967296.0;
-        double v = ((double)gyre_random_word(stream, pair + 1) + 0.5) / 4294967296.0;
+        double u = gyre_random_uniform(stream, pair), v = gyre_random_uniform(stream, pair + 1);
         double radius = sqrt(-2.0 * log(u));
         out[i] = i % 2 == 0 ? radius * cos(two_pi * v) : radius * sin(two_pi * v);
+    }
+}
+
+void gyre_random_permutation(const gyre_random *stream, uint32_t *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint32_t)i;
+    for (size_t i = n; i-- > 1;) {
+        size_t j = (size_t)(((uint64_t)gyre_random_word(stream, (uint32_t)(n - 1 - i)) * (i + 1)) >> 32);
+        uint32_t swap = out[i];
+        out[i] = out[j];
+        out[j] = swap;
     }
 }

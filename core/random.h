@@ -15,7 +15,15 @@
 #include "core/site.h"
 
 /* What a draw is for. Numbers are part of the format: never reuse or renumber. */
-typedef enum gyre_purpose { GYRE_PURPOSE_SIGNS = 1, GYRE_PURPOSE_SYNTHETIC = 2 } gyre_purpose;
+typedef enum gyre_purpose {
+    GYRE_PURPOSE_SIGNS = 1,
+    GYRE_PURPOSE_SYNTHETIC = 2,
+    GYRE_PURPOSE_ANGLES = 3,      /* uniform angles and phases of a transform */
+    GYRE_PURPOSE_NORMALS = 4,     /* Gaussian matrices, reflectors and quaternions of a transform */
+    GYRE_PURPOSE_PERMUTATION = 5,
+    GYRE_PURPOSE_SKETCH = 6,      /* a quantizer's random projection */
+    GYRE_PURPOSE_CODEBOOK = 7     /* samples and starts of a codebook */
+} gyre_purpose;
 
 enum { GYRE_RANDOM_ALL_HEADS = 65535, GYRE_RANDOM_MAX_LAYER = 65535, GYRE_RANDOM_MAX_ORDINAL = 255 };
 
@@ -35,5 +43,11 @@ void gyre_random_signs(const gyre_random *stream, float *signs, size_t n);
 
 /* Standard normal i: Box-Muller on words 2(i/2), 2(i/2)+1, cosine for even i and sine for odd; u = (word + 0.5) / 2^32. */
 void gyre_random_normals(const gyre_random *stream, double *out, size_t n);
+
+/* Uniform number i in (0, 1): (word i + 0.5) / 2^32. */
+double gyre_random_uniform(const gyre_random *stream, uint32_t index);
+
+/* A permutation of 0..n-1 (Fisher-Yates): for i = n-1 down to 1, entry i and entry floor(word (n-1-i) * (i + 1) / 2^32) change places. */
+void gyre_random_permutation(const gyre_random *stream, uint32_t *out, size_t n);
 
 #endif

@@ -238,6 +238,31 @@ static void yaml_overrides(void **state)
     gyre_yaml_free(yaml);
 }
 
+/* Uniforms and permutations as docs/random.md says; every order of three equally often (chi-square of 5 degrees of freedom, 1e-6: 35.9). */
+static void permutations(void **state)
+{
+    (void)state;
+    enum { DRAWS = 6000 };
+    double count[27] = {0}, square = 0;
+    for (uint32_t s = 0; s < DRAWS; s++) {
+        gyre_site site = {.seed_index = s};
+        gyre_random stream = gyre_random_stream(&site, GYRE_PURPOSE_PERMUTATION, 0, false);
+        uint32_t p[3];
+        gyre_random_permutation(&stream, p, 3);
+        count[9 * p[0] + 3 * p[1] + p[2]]++;
+        assert_true(gyre_random_uniform(&stream, 5) == ((double)gyre_random_word(&stream, 5) + 0.5) / 4294967296.0);
+    }
+    static const size_t orders[6] = {5, 7, 11, 15, 19, 21}; /* 012 021 102 120 201 210 in base 3 */
+    for (size_t i = 0; i < 6; i++)
+        square += (count[orders[i]] - DRAWS / 6.0) * (count[orders[i]] - DRAWS / 6.0) / (DRAWS / 6.0);
+    CHECK_CLOSE(square, 0.0, 0, 35.9);
+    gyre_site site = {0};
+    gyre_random stream = gyre_random_stream(&site, GYRE_PURPOSE_PERMUTATION, 0, false);
+    uint32_t p[2];
+    gyre_random_permutation(&stream, p, 2);
+    assert_int_equal(p[0], gyre_random_word(&stream, 0) < 0x80000000u ? 1 : 0);
+}
+
 static void errors_keep_their_trail(void **state)
 {
     (void)state;
@@ -287,7 +312,7 @@ int main(void)
 {
     gyre_h5_quiet();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_known_answers),  cmocka_unit_test(streams_are_what_the_page_says),
+        cmocka_unit_test(philox_known_answers),  cmocka_unit_test(streams_are_what_the_page_says), cmocka_unit_test(permutations),
         cmocka_unit_test(halves),                cmocka_unit_test(sha256_known_answer),
         cmocka_unit_test(option_tables),         cmocka_unit_test(yaml_refuses),
         cmocka_unit_test(yaml_caps),             cmocka_unit_test(yaml_collects_faults),
