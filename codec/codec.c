@@ -11,12 +11,18 @@ const gyre_option gyre_codec_table[] = {
     {0},
 };
 
-struct gyre_codec {
+/* One head of one stream. */
+typedef struct head {
     gyre_site site;        /* as the chain sees it: bias and RoPE pairs in the codec's order */
     gyre_rope rope;
     float *bias;           /* reordered copy, or NULL */
     size_t split;          /* coordinates that are reordered: the first n_rot of keys with interleaved pairs, else 0 */
     gyre_transform *chain;
+} head;
+
+struct gyre_codec {
+    size_t n_streams, n_heads, dim;
+    head *heads;           /* [stream][head] */
     gyre_quantizer *quantizer;
 };
 
@@ -49,7 +55,7 @@ static void join_row(float *x, size_t split, float *row)
 }
 
 /* The site as seen in the codec's order. */
-static gyre_status reorder_site(gyre_codec *c, const gyre_codec_spec *spec, const gyre_site *site, gyre_error *err)
+static gyre_status reorder_site(head *c, const gyre_codec_spec *spec, const gyre_site *site, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     float *row = NULL;
@@ -72,15 +78,65 @@ done:
     return st;
 }
 
-gyre_status gyre_codec_new(const gyre_codec_spec *spec, const gyre_site *site, gyre_codec **out, gyre_error *err)
+bool gyre_codec_seeded(const gyre_codec_spec *spec)
+{
+    return (gyre_chain_traits(&spec->chain).flags & GYRE_SEEDED) || (gyre_quantizer_flags(spec->quantizer, &spec->options) & GYRE_QUANTIZER_SEEDED);
+}
+
+bool gyre_codec_joint(const gyre_codec_spec *spec)
+{
+    return spec->quantizer->span == GYRE_SPAN_STREAMS;
+}
+
+static bool same_quantizer(const gyre_codec_spec *a, const gyre_codec_spec *b)
+{
+    char text[2][GYRE_CANONICAL_TEXT];
+    gyre_options_canonical(a->quantizer->options, &a->options, text[0], sizeof text[0]);
+    gyre_options_canonical(b->quantizer->options, &b->options, text[1], sizeof text[1]);
+    return a->quantizer == b->quantizer && strcmp(text[0], text[1]) == 0;
+}
+
+bool gyre_codec_applies(const gyre_codec_stream *streams, size_t n_streams, char why[GYRE_WHY])
+{
+    const gyre_codec_spec *spec = streams[0].spec;
+    if (gyre_codec_joint(spec) != (n_streams == 2) || (n_streams == 2 && !same_quantizer(spec, streams[1].spec))) {
+        (void)snprintf(why, GYRE_WHY, "%.60s codes K and V together: give both streams the same quantizer", spec->quantizer->name);
+        return false;
+    }
+    for (size_t s = 0; s < n_streams; s++)
+        if (!gyre_chain_applies(&streams[s].spec->chain, &streams[s].sites[0], why))
+            return false;
+    gyre_traits traits = gyre_chain_traits(&spec->chain);
+    if ((spec->quantizer->read_scores != NULL || spec->quantizer->read_output != NULL) && (~traits.flags & (GYRE_LINEAR | GYRE_ORTHOGONAL) || (traits.needs & GYRE_NEEDS_POSITION))) {
+        (void)snprintf(why, GYRE_WHY, "%.60s reads by the query: its chain must be orthogonal and the same at every position", spec->quantizer->name);
+        return false;
+    }
+    char reason[GYRE_QUANTIZER_WHY] = "";
+    if (gyre_quantizer_applies(spec->quantizer, &streams[0].sites[0], &spec->options, reason))
+        return true;
+    (void)snprintf(why, GYRE_WHY, "%.40s does not apply: %.190s", spec->quantizer->name, reason);
+    return false;
+}
+
+gyre_status gyre_codec_new(const gyre_codec_stream *streams, size_t n_streams, size_t n_heads, gyre_codec **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_codec *c = NULL;
+    char why[GYRE_WHY];
     *out = NULL;
+    if (!gyre_codec_applies(streams, n_streams, why))
+        GYRE_FAIL(GYRE_E_APPLICABLE, "%s", why);
     GYRE_NEW(&c, 1);
-    GYRE_TRY(reorder_site(c, spec, site, err));
-    GYRE_TRY(gyre_chain_new(&spec->chain, &c->site, &c->chain, err));
-    GYRE_TRY(gyre_quantizer_new(spec->quantizer, site->dim, &spec->options, &c->quantizer, err));
+    c->n_streams = n_streams;
+    c->n_heads = n_heads;
+    c->dim = streams[0].sites[0].dim;
+    GYRE_NEW(&c->heads, n_streams * n_heads);
+    for (size_t i = 0; i < n_streams * n_heads; i++) {
+        const gyre_codec_stream *from = &streams[i / n_heads];
+        GYRE_TRY(reorder_site(&c->heads[i], from->spec, &from->sites[i % n_heads], err));
+        GYRE_TRY(gyre_chain_new(&from->spec->chain, &c->heads[i].site, &c->heads[i].chain, err));
+    }
+    GYRE_TRY(gyre_quantizer_new(streams[0].spec->quantizer, &c->heads[0].site, &streams[0].spec->options, &c->quantizer, err));
     *out = c;
     c = NULL;
 done:
@@ -92,33 +148,41 @@ void gyre_codec_free(gyre_codec *c)
 {
     if (c == NULL)
         return;
+    for (size_t i = 0; c->heads != NULL && i < c->n_streams * c->n_heads; i++) {
+        gyre_transform_free(c->heads[i].chain);
+        free(c->heads[i].bias);
+    }
+    free(c->heads);
     gyre_quantizer_free(c->quantizer);
-    gyre_transform_free(c->chain);
-    free(c->bias);
     free(c);
 }
 
-/* Work memory: a copy of the rows, then what a reordered row and the chain need. */
-static size_t rows_bytes(const gyre_codec *c, size_t n)
+/* Work memory: a copy of the rows of all heads, then what a reordered row and the chains need. */
+static size_t rows_bytes(const gyre_codec *c, size_t tokens)
 {
-    return (n * c->site.dim * sizeof(float) + 63) / 64 * 64;
+    return (c->n_streams * c->n_heads * tokens * c->dim * sizeof(float) + 63) / 64 * 64;
 }
 
-size_t gyre_codec_scratch(const gyre_codec *c, size_t n)
+size_t gyre_codec_scratch(const gyre_codec *c, size_t tokens)
 {
-    size_t chain = gyre_transform_scratch(c->chain), row = c->site.dim * sizeof(float);
-    return (rows_bytes(c, n) + (chain > row ? chain : row) + 63) / 64 * 64;
+    size_t most = c->dim * sizeof(float);
+    for (size_t i = 0; i < c->n_streams * c->n_heads; i++) {
+        size_t chain = gyre_transform_scratch(c->heads[i].chain);
+        most = chain > most ? chain : most;
+    }
+    return (rows_bytes(c, tokens) + most + 63) / 64 * 64;
 }
 
-size_t gyre_codec_bytes(const gyre_codec *c, size_t n)
+size_t gyre_codec_most_bytes(const gyre_codec *c, size_t tokens)
 {
-    return gyre_quantizer_bytes(c->quantizer, n);
+    return gyre_quantizer_most_bytes(c->quantizer, tokens);
 }
 
-void gyre_codec_order(const gyre_codec *c, float *x, size_t n, void *scratch)
+void gyre_codec_order(const gyre_codec *c, size_t stream, size_t index, float *x, size_t n, void *scratch)
 {
-    for (size_t r = 0; r < n && c->split > 0; r++)
-        split_row(x + r * c->site.dim, c->split, scratch);
+    const head *h = &c->heads[stream * c->n_heads + index];
+    for (size_t r = 0; r < n && h->split > 0; r++)
+        split_row(x + r * c->dim, h->split, scratch);
 }
 
 /* One pass without a branch, which vectorises; the place is looked for only when there is something to report. */
@@ -137,49 +201,92 @@ static gyre_status all_finite(const float *x, size_t n, size_t dim, const char *
     return GYRE_OK;
 }
 
-gyre_status gyre_codec_encode(const gyre_codec *c, const float *x, size_t n, const int32_t *pos, uint8_t *bytes, void *scratch, gyre_error *err)
+gyre_status gyre_codec_encode(const gyre_codec *c, const float *const *x, size_t tokens, const int32_t *pos, uint8_t *bytes, size_t *size, void *scratch, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t dim = c->site.dim;
     float *rows = scratch;
-    void *work = (unsigned char *)scratch + rows_bytes(c, n);
-    GYRE_TRY(all_finite(x, n, dim, "before encoding", err));
-    memcpy(rows, x, n * dim * sizeof *rows);
-    gyre_codec_order(c, rows, n, work);
-    gyre_transform_forward(c->chain, rows, n, dim, pos, work);
-    GYRE_TRY(all_finite(rows, n, dim, "after the chain: its values overflow", err));
-    GYRE_TRY(gyre_quantizer_encode(c->quantizer, rows, n, dim, bytes, err));
+    void *work = (unsigned char *)scratch + rows_bytes(c, tokens);
+    *size = 0;
+    for (size_t i = 0; i < c->n_streams * c->n_heads; i++) {
+        float *own = rows + i * tokens * c->dim;
+        st = all_finite(x[i], tokens, c->dim, "before encoding", err);
+        if (st == GYRE_OK) {
+            memcpy(own, x[i], tokens * c->dim * sizeof *own);
+            gyre_codec_order(c, i / c->n_heads, i % c->n_heads, own, tokens, work);
+            gyre_transform_forward(c->heads[i].chain, own, tokens, c->dim, pos, work);
+            st = all_finite(own, tokens, c->dim, "after the chain: its values overflow", err);
+        }
+        if (st != GYRE_OK) {
+            (void)gyre_error_context(err, "%s of kv head %zu", c->heads[i].site.stream == GYRE_K ? "K" : "V", i % c->n_heads);
+            goto done;
+        }
+    }
+    GYRE_TRY(gyre_quantizer_encode(c->quantizer, rows, tokens, bytes, size, err));
 done:
     return st;
 }
 
-void gyre_codec_decode(const gyre_codec *c, const uint8_t *bytes, size_t n, const int32_t *pos, float *x, void *scratch)
+gyre_status gyre_codec_decode(const gyre_codec *c, const uint8_t *bytes, size_t size, size_t tokens, const int32_t *pos, float *const *x, void *scratch, gyre_error *err)
 {
-    size_t dim = c->site.dim;
-    void *work = (unsigned char *)scratch + rows_bytes(c, n);
-    gyre_quantizer_decode(c->quantizer, bytes, n, x, dim);
-    gyre_transform_inverse(c->chain, x, n, dim, pos, work);
-    for (size_t r = 0; r < n && c->split > 0; r++)
-        join_row(x + r * dim, c->split, work);
+    gyre_status st = GYRE_OK;
+    float *rows = scratch;
+    void *work = (unsigned char *)scratch + rows_bytes(c, tokens);
+    GYRE_TRY(gyre_quantizer_decode(c->quantizer, bytes, size, tokens, rows, err));
+    for (size_t i = 0; i < c->n_streams * c->n_heads; i++) {
+        memcpy(x[i], rows + i * tokens * c->dim, tokens * c->dim * sizeof *rows);
+        gyre_transform_inverse(c->heads[i].chain, x[i], tokens, c->dim, pos, work);
+        for (size_t r = 0; r < tokens && c->heads[i].split > 0; r++)
+            join_row(x[i] + r * c->dim, c->heads[i].split, work);
+    }
+done:
+    return st;
 }
 
-double gyre_codec_payload_bits(const gyre_codec *c, size_t n, size_t bytes)
+bool gyre_codec_reads(const gyre_codec *c, gyre_stream stream)
 {
-    return n == 0 ? 0.0 : 8.0 * (double)bytes / ((double)n * (double)c->site.dim);
+    return stream == GYRE_K ? c->quantizer->type->read_scores != NULL : c->quantizer->type->read_output != NULL;
+}
+
+gyre_status gyre_codec_read_scores(const gyre_codec *c, const gyre_read *read, const float *query, float *scores, double *bits, void *scratch, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    float *row = scratch;
+    void *work = (unsigned char *)scratch + rows_bytes(c, 1);
+    memcpy(row, query, c->dim * sizeof *row);
+    gyre_codec_order(c, 0, read->head, row, 1, work);
+    gyre_transform_forward(c->heads[read->head].chain, row, 1, c->dim, NULL, work);
+    GYRE_TRY(c->quantizer->type->read_scores(c->quantizer->state, read, row, scores, bits, err));
+done:
+    return st;
+}
+
+gyre_status gyre_codec_read_output(const gyre_codec *c, const gyre_read *read, const float *weights, float *output, double *bits, void *scratch, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_TRY(c->quantizer->type->read_output(c->quantizer->state, read, weights, output, bits, err));
+    gyre_transform_inverse(c->heads[read->head].chain, output, 1, c->dim, NULL, scratch);
+done:
+    return st;
 }
 
 double gyre_codec_side_bits(const gyre_codec *c)
 {
-    double bits = 0.0;
-    for (size_t i = 0; i < gyre_chain_count(c->chain); i++) {
-        const gyre_transform *t = gyre_chain_element(c->chain, i);
-        double share = t->traits.pooled && c->site.n_heads > 0 ? (double)c->site.n_heads : 1.0;
-        bits += 32.0 * (double)gyre_transform_stored(t) / ((double)GYRE_SIDE_TOKENS * (double)c->site.dim * share);
-    }
-    return bits;
+    double bits = (double)gyre_quantizer_stored_bits(c->quantizer), values = (double)(c->n_streams * c->n_heads * c->dim) * GYRE_SIDE_TOKENS;
+    for (size_t i = 0; i < c->n_streams * c->n_heads; i++)
+        for (size_t e = 0; e < gyre_chain_count(c->heads[i].chain); e++) {
+            const gyre_transform *t = gyre_chain_element(c->heads[i].chain, e);
+            if (!t->traits.pooled || i % c->n_heads == 0) /* what is pooled is stored once for the heads of a stream */
+                bits += 32.0 * (double)gyre_transform_stored(t);
+        }
+    return bits / values;
 }
 
-gyre_transform *gyre_codec_chain(gyre_codec *c)
+gyre_transform *gyre_codec_chain(gyre_codec *c, size_t stream, size_t index)
 {
-    return c->chain;
+    return c->heads[stream * c->n_heads + index].chain;
+}
+
+gyre_quantizer *gyre_codec_quantizer(gyre_codec *c)
+{
+    return c->quantizer;
 }

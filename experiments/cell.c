@@ -15,7 +15,8 @@ typedef struct buffer {
 } buffer;
 
 struct gyre_cell_work {
-    buffer decoded[2], packed, scratch;
+    buffer decoded[2], packed[2], scratch; /* decoded by stream, packed by codec: one document */
+    size_t packed_size[2];
     gyre_attention_work *attention;
     size_t n, tokens, dim; /* what attention was made for */
 };
@@ -31,7 +32,8 @@ void gyre_cell_work_free(gyre_cell_work *w)
         return;
     free(w->decoded[0].bytes);
     free(w->decoded[1].bytes);
-    free(w->packed.bytes);
+    free(w->packed[0].bytes);
+    free(w->packed[1].bytes);
     free(w->scratch.bytes);
     gyre_attention_work_free(w->attention);
     free(w);
@@ -80,42 +82,144 @@ unsigned gyre_metrics_read(const gyre_metric_type *const *metrics, size_t n)
     return reads;
 }
 
-/* Codes one stream of all heads; decoded rows arrive in w->decoded[stream], bits are added to sums. */
-static gyre_status code_stream(const gyre_layer *l, gyre_stream stream, const gyre_codec_spec *spec, uint64_t campaign_seed, uint32_t seed, gyre_cell_work *w,
-                               double *payload, double *side, gyre_error *err)
+/* The codecs of an arm at one layer and seed. */
+typedef struct coders {
+    size_t n;
+    gyre_codec_group group[2];
+    gyre_codec *codec[2];
+} coders;
+
+static void coders_free(coders *c)
+{
+    for (size_t g = 0; g < c->n; g++)
+        gyre_codec_free(c->codec[g]);
+}
+
+static gyre_status fit(const gyre_layer *l, gyre_codec_group group, gyre_codec *codec, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_codec **codecs = NULL;
-    const float **calibration = NULL;
-    size_t n = l->n_evaluation * l->tokens;
-    GYRE_NEW(&codecs, l->n_heads);
-    GYRE_NEW(&calibration, l->n_heads);
-    for (size_t h = 0; h < l->n_heads; h++) {
-        gyre_site site = gyre_cell_site(l, stream, h, campaign_seed, seed);
-        GYRE_TRY(gyre_codec_new(spec, &site, &codecs[h], err));
-        calibration[h] = gyre_layer_calibration(l, stream, h);
+    const float **rows = NULL;
+    GYRE_NEW(&rows, group.n * l->n_heads);
+    for (size_t i = 0; i < group.n * l->n_heads; i++)
+        rows[i] = gyre_layer_calibration(l, group.stream[i / l->n_heads], i % l->n_heads);
+    GYRE_TRY(gyre_calibrate(codec, group.n, l->n_heads, l->dim, rows, l->n_calibration, l->tokens, l->calibration_pos, err));
+done:
+    free(rows);
+    return st;
+}
+
+static gyre_status coders_new(const gyre_layer *l, const gyre_arm *arm, uint64_t campaign_seed, uint32_t seed, coders *c, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_site *sites[2] = {NULL, NULL};
+    for (int s = 0; s < 2; s++) {
+        GYRE_NEW(&sites[s], l->n_heads);
+        for (size_t h = 0; h < l->n_heads; h++)
+            sites[s][h] = gyre_cell_site(l, (gyre_stream)s, h, campaign_seed, seed);
     }
-    GYRE_TRY(gyre_calibrate(codecs, l->n_heads, l->dim, calibration, l->n_calibration * l->tokens, l->calibration_pos, err));
-    size_t bytes = gyre_codec_bytes(codecs[0], n);
-    GYRE_TRY(reserve(&w->decoded[stream], l->n_heads * n * l->dim * sizeof(float), err));
-    GYRE_TRY(reserve(&w->packed, bytes, err));
-    GYRE_TRY(reserve(&w->scratch, gyre_codec_scratch(codecs[0], n), err));
-    for (size_t h = 0; h < l->n_heads; h++) {
-        st = gyre_codec_encode(codecs[h], gyre_layer_rows(l, stream, h), n, l->pos, w->packed.bytes, w->scratch.bytes, err);
+    for (c->n = 0; c->n < gyre_arm_groups(arm, c->group); c->n++) {
+        gyre_codec_group group = c->group[c->n];
+        gyre_codec_stream streams[2];
+        for (size_t s = 0; s < group.n; s++)
+            streams[s] = (gyre_codec_stream){&arm->codec[group.stream[s]], sites[group.stream[s]]};
+        GYRE_TRY(gyre_codec_new(streams, group.n, l->n_heads, &c->codec[c->n], err));
+        st = fit(l, group, c->codec[c->n], err);
         if (st != GYRE_OK) {
-            (void)gyre_error_context(err, "%s of layer %u, kv head %zu", stream == GYRE_K ? "K" : "V", l->raw.layer, h);
+            gyre_codec_free(c->codec[c->n]);
             goto done;
         }
-        gyre_codec_decode(codecs[h], w->packed.bytes, n, l->pos, (float *)w->decoded[stream].bytes + h * n * l->dim, w->scratch.bytes);
-        *payload += gyre_codec_payload_bits(codecs[h], n, bytes) / (double)l->n_heads;
-        *side += gyre_codec_side_bits(codecs[h]) / (double)l->n_heads;
     }
 done:
-    for (size_t h = 0; codecs != NULL && h < l->n_heads; h++)
-        gyre_codec_free(codecs[h]);
-    free(codecs);
-    free(calibration);
+    free(sites[0]);
+    free(sites[1]);
     return st;
+}
+
+static float *decoded_rows(const gyre_layer *l, gyre_cell_work *w, gyre_stream stream, size_t head)
+{
+    return (float *)w->decoded[stream].bytes + head * l->tokens * l->dim;
+}
+
+/* Codes one document of a group: its decoded rows arrive in w->decoded, its bytes stay in w->packed[g]. */
+static gyre_status code_document(const gyre_layer *l, const coders *c, size_t g, size_t document, gyre_cell_work *w, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_codec_group group = c->group[g];
+    const float **x = NULL;
+    float **y = NULL;
+    GYRE_NEW(&x, group.n * l->n_heads);
+    GYRE_NEW(&y, group.n * l->n_heads);
+    for (size_t s = 0; s < group.n; s++)
+        GYRE_TRY(reserve(&w->decoded[group.stream[s]], l->n_heads * l->tokens * l->dim * sizeof(float), err));
+    for (size_t i = 0; i < group.n * l->n_heads; i++) {
+        gyre_stream stream = group.stream[i / l->n_heads];
+        x[i] = gyre_layer_rows(l, stream, i % l->n_heads) + document * l->tokens * l->dim;
+        y[i] = decoded_rows(l, w, stream, i % l->n_heads);
+    }
+    GYRE_TRY(reserve(&w->packed[g], gyre_codec_most_bytes(c->codec[g], l->tokens) + 1, err));
+    GYRE_TRY(reserve(&w->scratch, gyre_codec_scratch(c->codec[g], l->tokens), err));
+    const int32_t *pos = l->pos + document * l->tokens;
+    st = gyre_codec_encode(c->codec[g], x, l->tokens, pos, w->packed[g].bytes, &w->packed_size[g], w->scratch.bytes, err);
+    if (st != GYRE_OK) {
+        (void)gyre_error_context(err, "layer %u, document %zu", l->raw.layer, document);
+        goto done;
+    }
+    GYRE_TRY(gyre_codec_decode(c->codec[g], w->packed[g].bytes, w->packed_size[g], l->tokens, pos, y, w->scratch.bytes, err));
+done:
+    free(x);
+    free(y);
+    return st;
+}
+
+/* ---- reads by the query ---- */
+
+typedef struct reading {
+    const gyre_unit *unit;
+    const gyre_codec *codec[2]; /* by stream */
+    gyre_read read[2];
+    double bits, values;        /* fetched so far, and the visible values they stand for */
+    void *scratch;
+} reading;
+
+static gyre_read visible(const reading *x, gyre_stream stream, size_t r)
+{
+    gyre_read read = x->read[stream];
+    read.first = x->unit->exact->first[r];
+    read.last = x->unit->exact->last[r];
+    return read;
+}
+
+static gyre_status reader_scores(void *context, size_t r, float *scores, gyre_error *err)
+{
+    reading *x = context;
+    gyre_read read = visible(x, GYRE_K, r);
+    x->values += (double)((read.last - read.first) * x->unit->dim);
+    return gyre_codec_read_scores(x->codec[GYRE_K], &read, x->unit->q + r * x->unit->dim, scores, &x->bits, x->scratch, err);
+}
+
+static gyre_status reader_output(void *context, size_t r, const float *weights, float *output, gyre_error *err)
+{
+    reading *x = context;
+    gyre_read read = visible(x, GYRE_V, r);
+    x->values += (double)((read.last - read.first) * x->unit->dim);
+    return gyre_codec_read_output(x->codec[GYRE_V], &read, weights, output, &x->bits, x->scratch, err);
+}
+
+/* Which streams of the arm are read by the query. */
+static void find_readers(const coders *c, gyre_cell_work *w, reading *x, gyre_reader *reader)
+{
+    *reader = (gyre_reader){.context = x};
+    for (size_t g = 0; g < c->n; g++) {
+        gyre_stream stream = c->group[g].stream[0];
+        if (c->group[g].n != 1 || !gyre_codec_reads(c->codec[g], stream))
+            continue;
+        x->codec[stream] = c->codec[g];
+        x->read[stream] = (gyre_read){.bytes = w->packed[g].bytes, .size = w->packed_size[g]};
+        if (stream == GYRE_K)
+            reader->scores = reader_scores;
+        else
+            reader->output = reader_output;
+    }
 }
 
 static gyre_status attention_buffers(const gyre_layer *l, gyre_cell_work *w, gyre_error *err)
@@ -138,40 +242,68 @@ static void flag_floor(const gyre_layer *l, const gyre_arm *arm, double sum, gyr
     cell->flags = arm->codes[GYRE_K] && floor > 0.0 && sum / units < floor_factor * floor ? "storage_floor" : "";
 }
 
+/* Metrics of one document, whose decoded rows are in w; sums for the flag and the bits read. */
+static gyre_status measure_document(const gyre_layer *l, const gyre_arm *arm, const coders *c, const gyre_metric_type *const *metrics, size_t n_metrics, unsigned reads,
+                                    size_t document, gyre_cell *cell, gyre_cell_work *w, reading *read, double *centred, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_reader reader;
+    find_readers(c, w, read, &reader);
+    bool by_query = reader.scores != NULL || reader.output != NULL;
+    for (size_t h = 0; h < l->n_heads; h++) {
+        gyre_unit u = gyre_layer_unit(l, document, h);
+        u.k_hat = arm->codes[GYRE_K] ? decoded_rows(l, w, GYRE_K, h) : NULL;
+        u.v_hat = arm->codes[GYRE_V] ? decoded_rows(l, w, GYRE_V, h) : NULL;
+        u.reader = by_query ? &reader : NULL;
+        read->unit = &u;
+        read->scratch = w->scratch.bytes;
+        read->read[GYRE_K].head = read->read[GYRE_V].head = h;
+        read->read[GYRE_K].tokens = read->read[GYRE_V].tokens = l->tokens;
+        gyre_unit_errors(&u);
+        if (reads & GYRE_METRIC_QUERIES)
+            GYRE_TRY(gyre_attention_decoded(&u, reads, w->attention, err));
+        for (size_t m = 0; m < n_metrics; m++) {
+            bool defined = gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) && !(by_query && (metrics[m]->reads & GYRE_METRIC_ROWS));
+            cell->values[(m * l->n_evaluation + document) * l->n_heads + h] = defined ? metrics[m]->measure(&u) : (double)NAN;
+        }
+        *centred += u.error[GYRE_K] == 0.0 ? 0.0 : u.error[GYRE_K] / u.energy_centred[GYRE_K];
+    }
+done:
+    return st;
+}
+
 gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gyre_metric_type *const *metrics, size_t n_metrics, uint64_t campaign_seed,
                               gyre_cell *cell, gyre_cell_work *w, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    coders c = {0};
+    reading read = {0};
     unsigned reads = 0;
-    double payload = 0.0, side = 0.0, streams = 0.0, centred = 0.0;
+    double bytes = 0.0, side = 0.0, streams = 0.0, centred = 0.0, values = (double)(l->n_heads * l->n_evaluation * l->tokens * l->dim);
     for (size_t m = 0; m < n_metrics; m++)
         reads |= gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? metrics[m]->reads : 0;
-    for (int s = 0; s < 2; s++)
-        if (arm->codes[s]) {
-            GYRE_TRY(code_stream(l, (gyre_stream)s, &arm->codec[s], campaign_seed, cell->seed, w, &payload, &side, err));
-            streams += 1.0;
+    if (reads & GYRE_METRIC_QUERIES)
+        GYRE_TRY(attention_buffers(l, w, err));
+    GYRE_TRY(coders_new(l, arm, campaign_seed, cell->seed, &c, err));
+    for (size_t d = 0; d < l->n_evaluation; d++) {
+        for (size_t g = 0; g < c.n; g++) {
+            GYRE_TRY(code_document(l, &c, g, d, w, err));
+            bytes += (double)w->packed_size[g];
         }
-    cell->payload_bits = streams > 0.0 ? payload / streams : 32.0;
+        GYRE_TRY(measure_document(l, arm, &c, metrics, n_metrics, reads, d, cell, w, &read, &centred, err));
+    }
+    for (size_t g = 0; g < c.n; g++) {
+        side += gyre_codec_side_bits(c.codec[g]) * (double)c.group[g].n;
+        streams += (double)c.group[g].n;
+    }
+    cell->payload_bits = streams > 0.0 ? 8.0 * bytes / (streams * values) : 32.0;
     cell->side_bits = streams > 0.0 ? side / streams : 0.0;
     cell->total_bits = cell->payload_bits + cell->side_bits;
-    if (reads != 0)
-        GYRE_TRY(attention_buffers(l, w, err));
-    for (size_t d = 0; d < l->n_evaluation; d++)
-        for (size_t h = 0; h < l->n_heads; h++) {
-            gyre_unit u = gyre_layer_unit(l, d, h);
-            size_t at = (h * l->n_evaluation + d) * l->tokens * l->dim;
-            u.k_hat = arm->codes[GYRE_K] ? (const float *)w->decoded[GYRE_K].bytes + at : NULL;
-            u.v_hat = arm->codes[GYRE_V] ? (const float *)w->decoded[GYRE_V].bytes + at : NULL;
-            gyre_unit_errors(&u);
-            if (reads != 0)
-                gyre_attention_decoded(&u, reads, w->attention);
-            for (size_t m = 0; m < n_metrics; m++)
-                cell->values[(m * l->n_evaluation + d) * l->n_heads + h] = gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? metrics[m]->measure(&u) : (double)NAN;
-            centred += u.error[GYRE_K] == 0.0 ? 0.0 : u.error[GYRE_K] / u.energy_centred[GYRE_K];
-        }
+    cell->read_bits = read.values > 0.0 ? read.bits / read.values : cell->payload_bits;
     cell->n_documents = l->n_evaluation;
     cell->n_heads = l->n_heads;
     flag_floor(l, arm, centred, cell);
 done:
+    coders_free(&c);
     return st;
 }

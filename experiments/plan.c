@@ -126,7 +126,7 @@ static gyre_status open_source(const gyre_config *c, const gyre_search *search, 
     GYRE_TRY(gyre_capture_open(path, &s->capture, err));
     const gyre_capture_data *info = gyre_capture_info(s->capture);
     for (size_t m = 0; m < c->n_metrics; m++)
-        if (c->metrics[m]->reads != 0 && info->n_queries == 0)
+        if ((c->metrics[m]->reads & GYRE_METRIC_QUERIES) && info->n_queries == 0)
             GYRE_FAIL(GYRE_E_INPUT, "%s holds no queries, which the metric %s needs: capture it again with --queries, or leave that metric out", path, c->metrics[m]->name);
     GYRE_TRY(split(c, info, path, s, err));
     GYRE_TRY(pick_layers(c, info, path, s, err));
@@ -188,27 +188,20 @@ done:
     return st;
 }
 
-/* Builds the codecs of head 0 to learn whether the arm applies to this layer; *why is "" when it does. */
-static gyre_status applies(const gyre_arm *arm, const gyre_capture_layer *raw, size_t tokens, char *why, size_t why_size, gyre_error *err)
+/* Does the arm apply to this layer? *why is "" when it does. */
+static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, size_t tokens, char why[GYRE_WHY])
 {
-    gyre_status st = GYRE_OK;
     gyre_layer shape = {.raw = *raw, .n_heads = raw->n_kv_heads, .dim = raw->dim, .tokens = tokens};
+    gyre_site sites[2] = {gyre_cell_site(&shape, GYRE_K, 0, 0, 0), gyre_cell_site(&shape, GYRE_V, 0, 0, 0)};
+    gyre_codec_group groups[2];
+    size_t n = gyre_arm_groups(arm, groups);
     why[0] = '\0';
-    for (int s = 0; s < 2; s++) {
-        gyre_codec *codec = NULL;
-        gyre_error reason = {0};
-        if (!arm->codes[s])
-            continue;
-        gyre_site site = gyre_cell_site(&shape, (gyre_stream)s, 0, 0, 0);
-        gyre_status built = gyre_codec_new(&arm->codec[s], &site, &codec, &reason);
-        gyre_codec_free(codec);
-        if (built == GYRE_E_APPLICABLE)
-            (void)snprintf(why, why_size, "%s", reason.message);
-        else if (built != GYRE_OK)
-            GYRE_FAIL(built, "%s", reason.message);
+    for (size_t g = 0; g < n && why[0] == '\0'; g++) {
+        gyre_codec_stream streams[2];
+        for (size_t s = 0; s < groups[g].n; s++)
+            streams[s] = (gyre_codec_stream){&arm->codec[groups[g].stream[s]], &sites[groups[g].stream[s]]};
+        (void)gyre_codec_applies(streams, groups[g].n, why);
     }
-done:
-    return st;
 }
 
 static size_t seeds_of(const gyre_config *c, const gyre_arm_point *p)
@@ -225,14 +218,14 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
     const gyre_capture_layer *raw = &info->layers[s->layer_index[layer]];
     const gyre_arm_point *p = &c->points[point];
     static const char *const streams[] = {"none", "k", "v", "kv"};
-    char codec[2][GYRE_CODEC_TEXT] = {"exact", "exact"}, why[GYRE_ERROR_TEXT];
+    char codec[2][GYRE_CODEC_TEXT] = {"exact", "exact"}, why[GYRE_WHY];
     const char *texts[2], *arm, *name, *reason;
     for (int i = 0; i < 2; i++) {
         if (p->arm.codes[i])
             gyre_codec_canonical(&p->arm.codec[i], codec[i], sizeof codec[i]);
         GYRE_TRY(gyre_table_text(t, codec[i], &texts[i], err));
     }
-    GYRE_TRY(applies(&p->arm, raw, info->n_tokens, why, sizeof why, err));
+    applies(&p->arm, raw, info->n_tokens, why);
     GYRE_TRY(gyre_table_text(t, p->arm.name, &arm, err));
     GYRE_TRY(gyre_table_text(t, p->point, &name, err));
     GYRE_TRY(gyre_table_text(t, why, &reason, err));
@@ -253,6 +246,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
                             .payload_bits = (double)NAN,
                             .side_bits = (double)NAN,
                             .total_bits = (double)NAN,
+                            .read_bits = (double)NAN,
                             .n_documents = s->n_evaluation,
                             .n_heads = raw->n_kv_heads};
         GYRE_TRY(make_key(c, &t->sources[source], cell, cell->key, err));

@@ -315,7 +315,7 @@ static gyre_status run_group(group *g, size_t source, size_t layer, gyre_error *
     gyre_status st = GYRE_OK;
     gyre_plan_source *s = &g->plan->sources[source];
     GYRE_TRY(gyre_layer_load(s->capture, s->layer_index[layer], gyre_plan_evaluation(g->plan, source), gyre_plan_calibration(g->plan, source), &g->layer, err));
-    g->n_units = gyre_metrics_read(g->config->metrics, g->config->n_metrics) != 0 ? g->layer->n_evaluation * g->layer->n_heads : 0;
+    g->n_units = (gyre_metrics_read(g->config->metrics, g->config->n_metrics) & GYRE_METRIC_QUERIES) ? g->layer->n_evaluation * g->layer->n_heads : 0;
     atomic_store(&g->next_unit, 0);
     atomic_store(&g->next_cell, 0);
     together(g, attend, g->options->jobs);

@@ -19,7 +19,8 @@ static const flag_name transform_flags[] = {{GYRE_LINEAR, "linear"}, {GYRE_ORTHO
 static const flag_name transform_needs[] = {
     {GYRE_NEEDS_POSITION, "position"}, {GYRE_NEEDS_BIAS, "key bias"}, {GYRE_NEEDS_CALIBRATION, "calibration rows"}, {0, NULL}};
 static const flag_name quantizer_flags[] = {{GYRE_IDEMPOTENT, "idempotent"},       {GYRE_TOKEN_LOCAL, "token_local"}, {GYRE_FIXED_SIZE, "fixed_size"},
-                                            {GYRE_RANDOM_ACCESS, "random_access"}, {GYRE_ONLINE, "online"},           {0, NULL}};
+                                            {GYRE_RANDOM_ACCESS, "random_access"}, {GYRE_ONLINE, "online"},
+                                            {GYRE_QUANTIZER_FITTED, "fitted"}, {GYRE_QUANTIZER_SEEDED, "seeded"},   {0, NULL}};
 
 static void words_of(unsigned bits, const flag_name *names, char *text, size_t size)
 {
@@ -113,6 +114,7 @@ static void quantizer_page(const gyre_quantizer_type *t, page *p)
     *p = (page){.kind = "quantizer", .name = t->name, .summary = t->summary, .source = t->source, .options = t->options};
     words_of(t->flags, quantizer_flags, p->text[0], sizeof p->text[0]);
     put(p, "flags", p->text[0]);
+    put(p, "codes together", gyre_span_name(t->span));
     put(p, "payload bits per value", t->bits_formula);
 }
 
@@ -121,7 +123,7 @@ static void metric_page(const gyre_metric_type *t, page *p)
     *p = (page){.kind = "metric", .name = t->name, .summary = t->summary, .source = "docs/definitions.md"};
     put(p, "unit", t->unit[0] ? t->unit : "-");
     put(p, "defined for arms that code", t->streams == GYRE_METRIC_OF_K ? "K" : "K or V");
-    put(p, "reads queries", t->reads != 0 ? "yes" : "no");
+    put(p, "reads queries", (t->reads & GYRE_METRIC_QUERIES) ? "yes" : "no");
 }
 
 static void alias_page(const gyre_chain_alias *a, page *p)

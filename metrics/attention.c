@@ -181,14 +181,57 @@ static void row_decoded(const gyre_attention *a, size_t r, double scale, gyre_at
         w->weights[at + j] = (float)(p_hat[j] - p[j]);
 }
 
-void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w)
+/* Scores as read, less the exact ones; the sum in double, for the difference is small. */
+static gyre_status read_scores(const gyre_unit *u, gyre_attention_work *w, gyre_error *err)
 {
+    gyre_status st = GYRE_OK;
     const gyre_attention *a = u->exact;
+    for (size_t r = 0; r < a->n; r++) {
+        float *scores = w->scores + r * a->tokens;
+        const float *q = u->q + r * u->dim;
+        GYRE_TRY(u->reader->scores(u->reader->context, r, scores + a->first[r], err));
+        for (size_t j = a->first[r]; j < a->last[r]; j++) {
+            double exact = 0.0;
+            for (size_t i = 0; i < u->dim; i++)
+                exact += (double)q[i] * (double)u->k[j * u->dim + i];
+            scores[j] = (float)((double)scores[j] - exact);
+        }
+    }
+done:
+    return st;
+}
+
+/* Outputs as read with the new weights, less the exact ones. */
+static gyre_status read_outputs(const gyre_unit *u, gyre_attention_work *w, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_attention *a = u->exact;
+    for (size_t r = 0; r < a->n; r++) {
+        float *weights = w->weights + r * a->tokens, *output = w->output + r * a->dim;
+        for (size_t j = a->first[r]; j < a->last[r]; j++)
+            weights[j] = u->p_hat != NULL ? (float)u->p_hat[r * a->tokens + j] : a->p_float[r * a->tokens + j];
+        GYRE_TRY(u->reader->output(u->reader->context, r, weights + a->first[r], output, err));
+        for (size_t i = 0; i < a->dim; i++)
+            output[i] -= a->output[r * a->dim + i];
+    }
+done:
+    return st;
+}
+
+gyre_status gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_attention *a = u->exact;
+    bool by_query = u->reader != NULL && u->reader->scores != NULL;
     u->delta = u->p_hat = u->kl = NULL;
     u->output_error = NULL;
     if (u->k_hat != NULL) {
-        difference(u->k_hat, u->k, u->tokens * u->dim, w->difference);
-        scores_of(u->q, a->n, w->difference, u->tokens, u->dim, w->scores);
+        if (by_query) {
+            GYRE_TRY(read_scores(u, w, err));
+        } else {
+            difference(u->k_hat, u->k, u->tokens * u->dim, w->difference);
+            scores_of(u->q, a->n, w->difference, u->tokens, u->dim, w->scores);
+        }
         for (size_t r = 0; r < a->n; r++)
             row_decoded(a, r, u->score_scale, w);
         u->delta = w->delta;
@@ -196,7 +239,10 @@ void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w
         u->kl = w->kl;
     }
     if (!(reads & GYRE_METRIC_OUTPUT))
-        return;
+        return GYRE_OK;
+    u->output_error = w->output;
+    if (u->reader != NULL && u->reader->output != NULL)
+        return read_outputs(u, w, err);
     memset(w->output, 0, a->n * a->dim * sizeof *w->output);
     if (u->k_hat != NULL)
         weighted_rows(w->weights, a->n, u->v_hat != NULL ? u->v_hat : u->v, u->tokens, u->dim, 0.0f, w->output);
@@ -204,5 +250,6 @@ void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w
         difference(u->v_hat, u->v, u->tokens * u->dim, w->difference);
         weighted_rows(a->p_float, a->n, w->difference, u->tokens, u->dim, 1.0f, w->output);
     }
-    u->output_error = w->output;
+done:
+    return st;
 }

@@ -12,8 +12,8 @@
 
 #include "core/status.h"
 
-/* What a metric reads of a unit, beyond rows. */
-enum { GYRE_METRIC_LOGITS = 1, GYRE_METRIC_OUTPUT = 2 };
+/* What a metric reads of a unit: decoded rows themselves (not defined where a stream is read by the query), scores, outputs. */
+enum { GYRE_METRIC_LOGITS = 1, GYRE_METRIC_OUTPUT = 2, GYRE_METRIC_ROWS = 4, GYRE_METRIC_QUERIES = GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT };
 /* Streams for which it is defined: an arm must code at least one of them. */
 enum { GYRE_METRIC_OF_K = 1, GYRE_METRIC_OF_V = 2 };
 
@@ -28,6 +28,13 @@ typedef struct gyre_attention {
     size_t *top;          /* [n] first key with the largest score */
 } gyre_attention;
 
+/* Rows that are read by the query instead of decoded once (quantizers that fetch fewer bits than they store). r is a row of scores, as in gyre_attention. */
+typedef struct gyre_reader {
+    void *context;
+    gyre_status (*scores)(void *context, size_t r, float *scores, gyre_error *err); /* q.k^, unscaled, of visible keys first[r]..last[r]-1; NULL: k_hat holds */
+    gyre_status (*output)(void *context, size_t r, const float *weights, float *output, gyre_error *err); /* sum of visible weights times v^; NULL: v_hat holds */
+} gyre_reader;
+
 /* The rows of one document and kv head, exact and decoded. */
 typedef struct gyre_unit {
     size_t tokens, dim, queries, group; /* group: query heads of this kv head */
@@ -37,6 +44,7 @@ typedef struct gyre_unit {
     double energy[2], energy_centred[2], error[2];
     const float *q;             /* [group][queries][dim]; NULL in a capture without queries */
     const int32_t *pos, *query_pos;
+    const gyre_reader *reader;  /* NULL unless a stream is read by the query */
     double score_scale;
     uint32_t window;            /* 0: none */
     const gyre_attention *exact; /* NULL unless a metric asked for LOGITS or OUTPUT */
@@ -75,7 +83,7 @@ void gyre_unit_errors(gyre_unit *u);
 /* Sum of error over the coded streams, over the sum of `energy` (one of the two above) of the same; 0 when nothing was lost. */
 double gyre_unit_relative_error(const gyre_unit *u, const double energy[2]);
 
-/* Fills delta, p_hat, kl and, when reads has GYRE_METRIC_OUTPUT, output_error of u from k_hat, v_hat and u->exact. */
-void gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w);
+/* Fills delta, p_hat, kl and, when reads has GYRE_METRIC_OUTPUT, output_error of u from k_hat, v_hat (or the reader) and u->exact. Fails only where the reader does. */
+gyre_status gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w, gyre_error *err);
 
 #endif

@@ -11,9 +11,9 @@
 
 #include "quant/grouped.h"
 
-static gyre_status init(size_t dim, const void *options, void **state, gyre_error *err)
+static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {
-    return gyre_grouped_init(dim, options, 2, state, err);
+    return gyre_grouped_init(site->dim, options, 2, state, err);
 }
 
 static void range(const float *x, size_t n, float *lo, float *hi)
@@ -34,8 +34,9 @@ static void codes_of(const float *x, size_t n, float lo, float scale, float top,
     }
 }
 
-static gyre_status encode(const void *state, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
+static gyre_status encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
 {
+    (void)head;
     const gyre_grouped *g = state;
     uint8_t codes[GYRE_QUANTIZER_DIM];
     float top = (float)((1 << g->bits) - 1);
@@ -63,8 +64,9 @@ static gyre_status encode(const void *state, const float *x, size_t n, size_t st
     return GYRE_OK;
 }
 
-static void decode(const void *state, const uint8_t *bytes, size_t n, float *x, size_t stride)
+static void decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride)
 {
+    (void)head;
     const gyre_grouped *g = state;
     uint8_t codes[GYRE_QUANTIZER_DIM];
     for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {

@@ -6,10 +6,10 @@
 
 #include "quant/plain.h"
 
-static gyre_status init(size_t dim, const void *options, void **state, gyre_error *err)
+static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {
     (void)options;
-    return gyre_plain_init(dim, GYRE_SCALE_F16, state, err);
+    return gyre_plain_init(site->dim, GYRE_SCALE_F16, state, err);
 }
 
 const gyre_quantizer_type gyre_quantizer_f16 = {

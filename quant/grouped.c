@@ -16,11 +16,11 @@ const gyre_option gyre_grouped_table[] = {
     {0},
 };
 
-bool gyre_grouped_applicable(size_t dim, const void *options, char why[GYRE_QUANTIZER_WHY])
+bool gyre_grouped_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY])
 {
     const gyre_grouped_options *o = options;
-    if (o->group > 0 && dim % (size_t)o->group != 0)
-        (void)snprintf(why, GYRE_QUANTIZER_WHY, "the group %lld does not divide the head dimension %zu", (long long)o->group, dim);
+    if (o->group > 0 && site->dim % (size_t)o->group != 0)
+        (void)snprintf(why, GYRE_QUANTIZER_WHY, "the group %lld does not divide the head dimension %zu", (long long)o->group, site->dim);
     else
         return true;
     return false;

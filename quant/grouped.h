@@ -26,7 +26,7 @@ typedef struct gyre_grouped {
     gyre_scale_format format;
 } gyre_grouped;
 
-bool gyre_grouped_applicable(size_t dim, const void *options, char why[GYRE_QUANTIZER_WHY]);
+bool gyre_grouped_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY]);
 gyre_status gyre_grouped_init(size_t dim, const void *options, size_t parameters, void **state, gyre_error *err);
 size_t gyre_grouped_row_bytes(const void *state);
 

@@ -23,8 +23,9 @@ size_t gyre_plain_row_bytes(const void *state)
     return p->dim * (p->format == GYRE_SCALE_F32 ? 4 : 2);
 }
 
-gyre_status gyre_plain_encode(const void *state, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
+gyre_status gyre_plain_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
 {
+    (void)head;
     const plain *p = state;
     for (size_t r = 0; r < n; r++, x += stride)
         for (size_t i = 0; i < p->dim; i++) {
@@ -36,8 +37,9 @@ gyre_status gyre_plain_encode(const void *state, const float *x, size_t n, size_
     return GYRE_OK;
 }
 
-void gyre_plain_decode(const void *state, const uint8_t *bytes, size_t n, float *x, size_t stride)
+void gyre_plain_decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride)
 {
+    (void)head;
     const plain *p = state;
     for (size_t r = 0; r < n; r++, x += stride)
         for (size_t i = 0; i < p->dim; i++)

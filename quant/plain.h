@@ -6,7 +6,7 @@
 
 gyre_status gyre_plain_init(size_t dim, gyre_scale_format format, void **state, gyre_error *err);
 size_t gyre_plain_row_bytes(const void *state);
-gyre_status gyre_plain_encode(const void *state, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err);
-void gyre_plain_decode(const void *state, const uint8_t *bytes, size_t n, float *x, size_t stride);
+gyre_status gyre_plain_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err);
+void gyre_plain_decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride);
 
 #endif

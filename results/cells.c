@@ -14,7 +14,7 @@
 
 enum { MAX_DIMENSION = 65536 }; /* of values: more is no cell but a hostile file */
 
-static const char *const bit_names[3] = { "payload_bits", "side_bits", "total_bits" };
+static const char *const bit_names[GYRE_CELL_BITS] = { "payload_bits", "side_bits", "total_bits", "read_bits" };
 
 /* ---- names ---- */
 
@@ -125,6 +125,7 @@ static gyre_status copy_values(const gyre_table *table, const gyre_cell *cell, g
     out->bits[0] = plain_nan(cell->payload_bits);
     out->bits[1] = plain_nan(cell->side_bits);
     out->bits[2] = plain_nan(cell->total_bits);
+    out->bits[3] = plain_nan(cell->read_bits);
     GYRE_NEW(&out->values, value_count(out));
     for (size_t i = 0; i < value_count(out); i++)
         out->values[i] = plain_nan(cell->values[i]);
@@ -160,7 +161,7 @@ static gyre_status write_values(hid_t file, const gyre_cell_file *content, gyre_
     set = H5Dopen2(file, "values", H5P_DEFAULT);
     if (set < 0)
         GYRE_H5_FAIL(GYRE_E_IO, "cannot open the dataset just written");
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < GYRE_CELL_BITS; i++)
         GYRE_TRY(gyre_h5_attr_real(set, bit_names[i], content->bits[i], err));
 done:
     if (set >= 0)
@@ -259,7 +260,7 @@ static gyre_status read_values(hid_t file, gyre_cell_file *out, gyre_error *err)
     set = H5Dopen2(file, "values", H5P_DEFAULT);
     if (set < 0)
         GYRE_H5_FAIL(GYRE_E_INPUT, "values cannot be opened");
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < GYRE_CELL_BITS; i++)
         GYRE_TRY(gyre_h5_get_attr_real(set, bit_names[i], &out->bits[i], err));
 done:
     if (set >= 0)
@@ -296,7 +297,7 @@ gyre_status gyre_cell_file_read(const char *path, gyre_cell_file *out, gyre_erro
 {
     gyre_status st = GYRE_OK;
     hid_t file = H5I_INVALID_HID;
-    *out = (gyre_cell_file){ .bits = { (double)NAN, (double)NAN, (double)NAN } };
+    *out = (gyre_cell_file){ .bits = { (double)NAN, (double)NAN, (double)NAN, (double)NAN } };
     GYRE_TRY(gyre_seal_check(path, err));
     GYRE_TRY(gyre_h5_open(path, &file, err));
     GYRE_TRY(read_content(file, out, err));
@@ -347,6 +348,7 @@ static gyre_status fill(gyre_table *table, gyre_cell *cell, gyre_cell_status sta
     cell->payload_bits = file->bits[0];
     cell->side_bits = file->bits[1];
     cell->total_bits = file->bits[2];
+    cell->read_bits = file->bits[3];
     cell->values = values;
     cell->wall_s = file->wall_s;
 done:

@@ -1,7 +1,7 @@
 /* Cell files: one small HDF5 file per cell, `cells/<key>.h5` in a run folder; whole or absent, immutable once written.
  *
  *   /            attributes schema "gyre-cell", schema_version, key, status, reason, flags, metrics (names, comma list), content_sha256
- *   /values      float64 [metric, document, head], attributes payload_bits, side_bits, total_bits; only where status is OK
+ *   /values      float64 [metric, document, head], attributes payload_bits, side_bits, total_bits, read_bits; only where status is OK
  *   /timing      attribute wall_s: the only thing in which the files of two equal computations differ
  *
  * The key names what determines the values and nothing else, so neither arm names nor grid points are in the file: two arms that resolve to the
@@ -21,7 +21,8 @@
 #include "results/table.h"
 
 #define GYRE_CELL_SCHEMA "gyre-cell"
-#define GYRE_CELL_VERSION "1.0.0"
+#define GYRE_CELL_VERSION "1.1.0"
+enum { GYRE_CELL_BITS = 4 };
 
 enum { GYRE_CELL_WHY = 512 };
 
@@ -44,7 +45,7 @@ gyre_status gyre_cell_read(const char *folder, gyre_table *table, gyre_cell *cel
 typedef struct gyre_cell_file {
     char *key, *status, *reason, *flags, *metrics;
     size_t n_metrics, n_documents, n_heads; /* 0 unless OK */
-    double bits[3];                         /* payload, side, total; NaN unless OK */
+    double bits[GYRE_CELL_BITS];            /* payload, side, total, read; NaN unless OK */
     double *values;
     double wall_s;
     char digest[GYRE_SHA256_HEX];           /* of all but wall_s */

@@ -16,7 +16,7 @@
 #include "core/status.h"
 
 #define GYRE_RESULTS_SCHEMA "gyre-results"
-#define GYRE_RESULTS_VERSION "1.0.0"
+#define GYRE_RESULTS_VERSION "1.1.0"
 
 typedef enum gyre_schema_kind {
     GYRE_SCHEMA_ATTRIBUTE, /* scalar attribute of the root or of a group: "/provenance@host" */

@@ -51,7 +51,7 @@ typedef struct gyre_cell {
     gyre_cell_status status;
     const char *reason;        /* why SKIPPED or FAILED; "" otherwise */
     const char *flags;         /* "" or a comma list: "storage_floor" (result within 10x of the capture's storage error) */
-    double payload_bits, side_bits, total_bits; /* per value, mean over the coded streams; NaN unless OK */
+    double payload_bits, side_bits, total_bits, read_bits; /* per value, mean over the coded streams; NaN unless OK */
     size_t n_documents, n_heads;
     double *values;            /* [metric][document][head], metrics in table order; NaN where a metric does not apply; NULL unless OK */
     double wall_s;             /* excluded from every digest */

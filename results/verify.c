@@ -245,7 +245,7 @@ static gyre_status check_cell(gyre_verification *v, const gyre_table *table, siz
     bool ok = c->status == GYRE_CELL_OK;
     if (strspn(c->key, "0123456789abcdef") != GYRE_SHA256_HEX - 1)
         GYRE_TRY(fault(v, err, "/cells/key: row %zu is not a SHA-256", i));
-    if (ok && !(isfinite(c->payload_bits) && isfinite(c->side_bits) && isfinite(c->total_bits)))
+    if (ok && !(isfinite(c->payload_bits) && isfinite(c->side_bits) && isfinite(c->total_bits) && isfinite(c->read_bits)))
         GYRE_TRY(fault(v, err, "/cells: row %zu is OK and has no bits", i));
     if (!ok && c->status != GYRE_CELL_MISSING && c->reason[0] == '\0')
         GYRE_TRY(fault(v, err, "/cells/reason: row %zu is %s without a reason", i, gyre_cell_status_name(c->status)));

@@ -95,7 +95,7 @@ static void fill_cell(const experiment *e, place p, gyre_cell *c, gyre_table *t)
     (void)snprintf(text, sizeof text, "%zu/%zu/%zu/%zu/%zu", p.source, p.arm, p.layer, p.point, p.seed);
     *c = (gyre_cell){ .source = p.source, .layer = layers[p.layer], .arm = arm->name, .point = e->points[p.point], .streams = arm->streams, .codec_k = "", .codec_v = "",
                       .seeded = arm->seeded, .seed = (uint32_t)p.seed, .status = e->status != NULL ? e->status(&p) : GYRE_CELL_OK, .reason = "", .flags = "",
-                      .payload_bits = NAN, .side_bits = NAN, .total_bits = NAN, .n_documents = e->n_documents, .n_heads = e->n_heads };
+                      .payload_bits = NAN, .side_bits = NAN, .total_bits = NAN, .read_bits = NAN, .n_documents = e->n_documents, .n_heads = e->n_heads };
     OK(gyre_sha256_bytes(text, strlen(text), c->key, err));
     if (c->status == GYRE_CELL_SKIPPED)
         c->reason = "the model has no key bias";
@@ -104,6 +104,7 @@ static void fill_cell(const experiment *e, place p, gyre_cell *c, gyre_table *t)
     c->payload_bits = 3.5 + (double)(p.point == 2 ? 5 : p.point);
     c->side_bits = 0.25 * (double)p.layer;
     c->total_bits = c->payload_bits + c->side_bits;
+    c->read_bits = c->payload_bits;
     OK(gyre_table_keep(t, e->n_metrics * e->n_documents * e->n_heads, sizeof *c->values, &c->values, err));
     double *value = c->values;
     for (p.metric = 0; p.metric < e->n_metrics; p.metric++)

@@ -110,7 +110,7 @@ static void measure(gyre_unit *u, double out[6])
     CHECK_OK(gyre_attention_new(u, &exact, &error), &error);
     CHECK_OK(gyre_attention_work_new(N, T, D, &work, &error), &error);
     u->exact = exact;
-    gyre_attention_decoded(u, GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT, work);
+    CHECK_OK(gyre_attention_decoded(u, GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT, work, &error), &error);
     for (size_t m = 0; m < 6; m++) {
         const gyre_metric_type *type = gyre_metric_find(names[m]);
         assert_non_null(type);

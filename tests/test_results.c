@@ -122,7 +122,7 @@ static void fill_cell(gyre_table *t, gyre_cell *c, size_t arm, bool computed)
     (void)snprintf(text, sizeof text, "%zu/%u/%s/%s/%u", c->source, c->layer, c->arm, c->point, c->seed);
     OK(gyre_sha256_bytes(text, strlen(text), c->key, &error));
     c->reason = c->flags = "";
-    c->payload_bits = c->side_bits = c->total_bits = NAN;
+    c->payload_bits = c->side_bits = c->total_bits = c->read_bits = NAN;
     if (!computed)
         return;
     if (arm == 3 && c->source == 0) { /* a model without a key bias */
@@ -135,6 +135,7 @@ static void fill_cell(gyre_table *t, gyre_cell *c, size_t arm, bool computed)
     c->payload_bits = c->point[5] == '4' ? 4.0 : 8.0;
     c->side_bits = 0.25 + 0.125 * (double)arm;
     c->total_bits = c->payload_bits + c->side_bits;
+    c->read_bits = 0.75 * c->payload_bits;
     c->wall_s = 0.001 * (double)(c->layer + 1);
     OK(gyre_table_keep(t, N_METRICS * c->n_documents * c->n_heads, sizeof *c->values, &c->values, &error));
     for (size_t m = 0; m < N_METRICS; m++)
@@ -262,7 +263,7 @@ static bool same_content(const gyre_cell *a, const gyre_cell *b)
 {
     bool same = a->status == b->status && strcmp(a->reason, b->reason) == 0 && strcmp(a->flags, b->flags) == 0
         && same_number(a->payload_bits, b->payload_bits)
-                && same_number(a->side_bits, b->side_bits) && same_number(a->total_bits, b->total_bits) && (a->values == NULL) == (b->values == NULL);
+                && same_number(a->side_bits, b->side_bits) && same_number(a->total_bits, b->total_bits) && same_number(a->read_bits, b->read_bits) && (a->values == NULL) == (b->values == NULL);
     for (size_t i = 0; same && a->values != NULL && i < N_METRICS * a->n_documents * a->n_heads; i++)
         same = same_number(a->values[i], b->values[i]);
     return same;
@@ -386,7 +387,7 @@ static void cells_round_trip(void **state)
     t->cells[1].status = GYRE_CELL_FAILED;
     t->cells[1].reason = "NaN in the rows of document emma";
     t->cells[1].values = NULL;
-    t->cells[1].payload_bits = t->cells[1].side_bits = t->cells[1].total_bits = NAN;
+    t->cells[1].payload_bits = t->cells[1].side_bits = t->cells[1].total_bits = t->cells[1].read_bits = NAN;
     t->cells[1].flags = "";
     bool found = true;
     OK(gyre_cell_read(folder, back, &back->cells[0], &found, why, &error));
@@ -667,7 +668,7 @@ static void results_round_trip(void **state)
     t->cells[0].status = GYRE_CELL_MISSING;
     t->cells[0].values = NULL;
     t->cells[0].flags = "";
-    t->cells[0].payload_bits = t->cells[0].side_bits = t->cells[0].total_bits = t->cells[0].wall_s = NAN;
+    t->cells[0].payload_bits = t->cells[0].side_bits = t->cells[0].total_bits = t->cells[0].read_bits = t->cells[0].wall_s = NAN;
     OK(gyre_results_write(path, t, &p, &error));
     OK(gyre_results_read(path, &back, NULL, NULL, &error));
     assert_same_table(t, back);

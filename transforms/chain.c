@@ -63,6 +63,14 @@ bool gyre_chain_check(const gyre_chain_spec *spec, gyre_stream stream, char why[
     return true;
 }
 
+bool gyre_chain_applies(const gyre_chain_spec *spec, const gyre_site *site, char why[GYRE_WHY])
+{
+    for (size_t i = 0; i < spec->count; i++)
+        if (!gyre_transform_applies(spec->elements[i].type, site, &spec->elements[i].options, why))
+            return false;
+    return true;
+}
+
 gyre_traits gyre_chain_traits(const gyre_chain_spec *spec)
 {
     const unsigned all = GYRE_LINEAR | GYRE_ORTHOGONAL; /* hold when every element has them; the other flags when one has */

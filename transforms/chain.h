@@ -25,6 +25,9 @@ gyre_status gyre_chain_add_alias(gyre_chain_spec *spec, const gyre_chain_alias *
 /* False with the reason when frames do not fit for this stream: "unrope needs keys after RoPE, but the row is mixed after fwht". */
 bool gyre_chain_check(const gyre_chain_spec *spec, gyre_stream stream, char why[GYRE_WHY]);
 
+/* False with the reason where an element does not apply to the site. */
+bool gyre_chain_applies(const gyre_chain_spec *spec, const gyre_site *site, char why[GYRE_WHY]);
+
 /* Traits of the whole: flags and needs of all elements (ORTHOGONAL only when all are). */
 gyre_traits gyre_chain_traits(const gyre_chain_spec *spec);
 

@@ -1,5 +1,6 @@
 #include "transforms/transform.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,19 @@ gyre_traits gyre_transform_traits(const gyre_transform_type *type, const void *o
     return traits;
 }
 
+bool gyre_transform_applies(const gyre_transform_type *type, const gyre_site *site, const void *options, char why[GYRE_WHY])
+{
+    char reason[GYRE_WHY] = "";
+    if ((gyre_transform_traits(type, options).needs & GYRE_NEEDS_BIAS) && site->bias == NULL) {
+        (void)snprintf(why, GYRE_WHY, "%s needs a key bias and the model has none", type->name);
+        return false;
+    }
+    if (type->applicable == NULL || type->applicable(site, options, reason))
+        return true;
+    (void)snprintf(why, GYRE_WHY, "%.40s does not apply: %.190s", type->name, reason);
+    return false;
+}
+
 gyre_status gyre_transform_new(const gyre_transform_type *type, const gyre_site *site, unsigned ordinal, const void *options, gyre_transform **out,
                                gyre_error *err)
 {
@@ -40,10 +54,8 @@ gyre_status gyre_transform_new(const gyre_transform_type *type, const gyre_site 
     char why[GYRE_WHY] = "";
     *out = NULL;
     gyre_traits traits = gyre_transform_traits(type, options);
-    if ((traits.needs & GYRE_NEEDS_BIAS) && site->bias == NULL)
-        GYRE_FAIL(GYRE_E_APPLICABLE, "%s needs a key bias and the model has none", type->name);
-    if (type->applicable != NULL && !type->applicable(site, options, why))
-        GYRE_FAIL(GYRE_E_APPLICABLE, "%s does not apply: %s", type->name, why);
+    if (!gyre_transform_applies(type, site, options, why))
+        GYRE_FAIL(GYRE_E_APPLICABLE, "%s", why);
     GYRE_NEW(&t, 1);
     t->type = type;
     t->traits = traits;

@@ -90,6 +90,9 @@ typedef struct gyre_transform {
     void *state;
 } gyre_transform;
 
+/* False with the reason where the variant does not apply to the site. */
+bool gyre_transform_applies(const gyre_transform_type *type, const gyre_site *site, const void *options, char why[GYRE_WHY]);
+
 /* GYRE_E_APPLICABLE with the reason where the variant does not apply to the site. `ordinal` is the element's place in its canonical chain, from 0. */
 gyre_status gyre_transform_new(const gyre_transform_type *type, const gyre_site *site, unsigned ordinal, const void *options, gyre_transform **out,
                                gyre_error *err);
