@@ -14,6 +14,13 @@ void gyre_cell_work_free(gyre_cell_work *work);
 /* What a chain is built for at one head of a layer. */
 gyre_site gyre_cell_site(const gyre_layer *layer, gyre_stream stream, size_t head, uint64_t campaign_seed, uint32_t seed);
 
+/* Streams of an arm that one codec serves: both where its quantizer spans them, else one. */
+typedef struct gyre_codec_group {
+    size_t n;
+    gyre_stream stream[2];
+} gyre_codec_group;
+size_t gyre_arm_groups(const gyre_arm *arm, gyre_codec_group groups[2]);
+
 /* What the metrics of a configuration read together. */
 unsigned gyre_metrics_read(const gyre_metric_type *const *metrics, size_t n);
 

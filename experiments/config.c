@@ -552,20 +552,6 @@ static void read_numbers(gyre_config *c, const gyre_yaml_node *root)
 
 /* ---- points ---- */
 
-size_t gyre_arm_groups(const gyre_arm *arm, gyre_codec_group groups[2])
-{
-    size_t n = 0;
-    bool both = arm->codes[GYRE_K] && arm->codes[GYRE_V];
-    if (both && (gyre_codec_joint(&arm->codec[GYRE_K]) || gyre_codec_joint(&arm->codec[GYRE_V]))) {
-        groups[0] = (gyre_codec_group){2, {GYRE_K, GYRE_V}};
-        return 1;
-    }
-    for (int s = 0; s < 2; s++)
-        if (arm->codes[s])
-            groups[n++] = (gyre_codec_group){1, {(gyre_stream)s, (gyre_stream)s}};
-    return n;
-}
-
 static bool arm_seeded(const gyre_arm *arm)
 {
     bool seeded = false;

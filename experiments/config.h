@@ -28,13 +28,6 @@ typedef struct gyre_arm {
     gyre_codec_spec codec[2];
 } gyre_arm;
 
-/* Streams of an arm that one codec serves: both where its quantizer spans them, else one. */
-typedef struct gyre_codec_group {
-    size_t n;
-    gyre_stream stream[2];
-} gyre_codec_group;
-size_t gyre_arm_groups(const gyre_arm *arm, gyre_codec_group groups[2]);
-
 /* One axis of the grid: a place in codecs and the values it takes. */
 typedef struct gyre_axis {
     const char *path;     /* as written */

@@ -71,10 +71,19 @@ static int point_width(const gyre_table *t)
     return (int)most;
 }
 
+/* Is anything read by the query? */
+static bool reads_apart(const gyre_summary *all, size_t count)
+{
+    bool apart = false;
+    for (size_t i = 0; i < count; i++)
+        apart = apart || fabs(all[i].read_bits - all[i].payload_bits) > 0.0;
+    return apart;
+}
+
 /* One line an arm point: bits, then every metric with its interval. */
 static void arms_of(const gyre_table *t, size_t source, const char *streams, const gyre_summary *all, size_t count, FILE *out)
 {
-    bool any = false;
+    bool any = false, apart = reads_apart(all, count);
     for (size_t i = 0; i < count; i++)
         any = any || (all[i].source == source && strcmp(all[i].streams, streams) == 0);
     if (!any)
@@ -82,6 +91,8 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
     (void)fprintf(out, "\n%s%s, arms that code %s (geometric mean over documents and seeds, arithmetic for shares, 95 %% interval; lower is better)\n", t->sources[source].name,
                   leak_mark(&t->sources[source]), strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing");
     (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
+    if (apart)
+        (void)fprintf(out, " %7s", "read");
     for (size_t m = 0; m < t->n_metrics; m++)
         (void)fprintf(out, "  %-29s", t->metrics[m]);
     (void)fprintf(out, "\n");
@@ -95,6 +106,8 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
             continue;
         }
         (void)fprintf(out, " %7.3f %7.3f", s->payload_bits, s->total_bits);
+        if (apart)
+            (void)fprintf(out, " %7.3f", s->read_bits);
         for (size_t m = 0; m < t->n_metrics; m++) {
             char text[NUMBER_TEXT];
             interval_text(s[m].mean, s[m].lo, s[m].hi, text);

@@ -3,13 +3,15 @@
 
 #include "quant/quantizer.h"
 
-extern const gyre_quantizer_type gyre_quantizer_exact, gyre_quantizer_f16, gyre_quantizer_sym, gyre_quantizer_asym;
+extern const gyre_quantizer_type gyre_quantizer_exact, gyre_quantizer_f16, gyre_quantizer_sym, gyre_quantizer_asym,
+    gyre_quantizer_alignedkv;
 
 const gyre_quantizer_type *const gyre_quantizer_types[] = {
     &gyre_quantizer_exact,
     &gyre_quantizer_f16,
     &gyre_quantizer_sym,
     &gyre_quantizer_asym,
+    &gyre_quantizer_alignedkv,
     NULL,
 };
 

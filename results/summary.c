@@ -21,7 +21,7 @@
 typedef struct arm_point {
     size_t source;
     const char *arm, *point, *streams;
-    double payload_bits; /* mean over the cells that are OK; NaN without any */
+    double payload_bits, total_bits, read_bits; /* mean over the cells that are OK; NaN without any */
 } arm_point;
 
 static bool same(const arm_point *a, const gyre_cell *c)
@@ -47,16 +47,22 @@ static gyre_status list_arms(const gyre_table *table, arm_point **out, size_t *c
                 k++;
             arm_point *a = &(*out)[k];
             if (k == *count) {
-                *a = (arm_point){ source, c->arm, c->point, c->streams, 0.0 };
+                *a = (arm_point){ source, c->arm, c->point, c->streams, 0.0, 0.0, 0.0 };
                 (*count)++;
             }
             if (c->status == GYRE_CELL_OK) {
                 a->payload_bits += c->payload_bits;
+                a->total_bits += c->total_bits;
+                a->read_bits += c->read_bits;
                 cells[k]++;
             }
         }
-    for (size_t k = 0; k < *count; k++)
-        (*out)[k].payload_bits = cells[k] == 0 ? (double)NAN : (*out)[k].payload_bits / (double)cells[k];
+    for (size_t k = 0; k < *count; k++) {
+        double n = cells[k] == 0 ? (double)NAN : (double)cells[k];
+        (*out)[k].payload_bits /= n;
+        (*out)[k].total_bits /= n;
+        (*out)[k].read_bits /= n;
+    }
 done:
     free(cells);
     return st;
@@ -129,7 +135,6 @@ static gyre_status fill_numbers(gyre_table *table, const gyre_arm_units *units, 
     interval i;
     s->n_seeds = units->n_seeds;
     s->n_documents = units->n_documents;
-    s->total_bits = units->total_bits;
     GYRE_NEW(&u, units->n_seeds * units->n_documents);
     layer_average(units, units->n_seeds, u);
     GYRE_TRY(interval_of(u, units->n_seeds, units->n_documents, units->seeded, alpha, &i, err));
@@ -147,7 +152,7 @@ static gyre_status summarise_one(gyre_table *table, const arm_point *a, size_t m
     gyre_status st = GYRE_OK;
     gyre_arm_units units;
     *s = (gyre_summary){ .source = a->source, .metric = metric, .arm = a->arm, .point = a->point, .streams = a->streams, .geometric = strcmp(table->metric_units[metric], "share") != 0,
-                         .mean = (double)NAN, .lo = (double)NAN, .hi = (double)NAN, .payload_bits = a->payload_bits, .total_bits = (double)NAN };
+                         .mean = (double)NAN, .lo = (double)NAN, .hi = (double)NAN, .payload_bits = a->payload_bits, .total_bits = a->total_bits, .read_bits = a->read_bits };
     GYRE_TRY(gyre_arm_units_get(table, a->source, a->arm, a->point, metric, s->geometric, &units, err));
     if (s->geometric && strcmp(units.status, "DEGENERATE") == 0) {
         s->geometric = false;

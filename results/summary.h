@@ -17,7 +17,7 @@ typedef struct gyre_summary {
     bool geometric, seeded;
     size_t n_seeds, n_documents;
     double mean, lo, hi;               /* in the metric's unit; lo and hi NaN where there is no interval */
-    double payload_bits, total_bits;   /* mean over layers and seeds */
+    double payload_bits, total_bits, read_bits; /* mean over layers and seeds */
     double *layer_mean;                /* per layer of the source, same kind of mean; kept by the table */
 } gyre_summary;
 
