@@ -32,7 +32,7 @@ typedef struct gyre_codec_spec {
     gyre_quantizer_values options;
 } gyre_codec_spec;
 
-/* "order=half_split;chain=[signs(per=layer),fwht];quantizer=sym(bits=4,group=row,scale=f32)". */
+/* "order=half_split;chain=[signs(per=layer),hadamard(form=sylvester)];quantizer=sym(bits=4,group=row,scale=f32)". */
 void gyre_codec_canonical(const gyre_codec_spec *spec, char *text, size_t size);
 
 typedef struct gyre_codec gyre_codec;
