@@ -31,11 +31,11 @@ typedef struct options {
 
 typedef struct hadamard {
     size_t dim;
-    size_t paley;                       /* p; 1 without the first factor */
-    size_t block;                       /* 2^k of the butterflies */
-    float scale;                        /* 1/sqrt(n) */
-    double root;                        /* sqrt(n) */
-    float h[PALEY_MOST][PALEY_MOST];    /* H_p */
+    size_t paley; /* p; 1 without the first factor */
+    size_t block; /* 2^k of the butterflies */
+    float scale;  /* 1/sqrt(n) */
+    double root;  /* sqrt(n) */
+    float columns[2][PALEY_MOST][PALEY_MOST]; /* of H_p and of its transpose: [0][c][a] is (H_p)_ac; zeros beyond p */
 } hadamard;
 
 static const char *const forms[] = {"sylvester", "kronecker", "blocks", NULL};
@@ -96,42 +96,34 @@ static gyre_status init(const gyre_site *site, unsigned ordinal, const void *val
     f->scale = (float)(1.0 / f->root);
     for (size_t i = 0; i < f->paley; i++)
         for (size_t j = 0; j < f->paley; j++)
-            f->h[i][j] = paley(f->paley, i, j);
+            f->columns[0][j][i] = f->columns[1][i][j] = paley(f->paley, i, j);
     *state = f;
 done:
     return st;
 }
 
-static size_t scratch_bytes(const void *state)
+/* The first factor, on the p coordinates that are `block` apart; the inner loop has one length, so that the sums stay in registers. */
+static void factor(const hadamard *f, float *x, bool transpose)
 {
-    const hadamard *f = state;
-    return f->paley > 1 ? f->dim * sizeof(float) : 0;
-}
-
-/* The first factor: row a of p rows of `block` floats becomes the sum over c of (H_p)_ac, or (H_p)_ca, times row c. */
-static void factor(const hadamard *f, float *x, bool transpose, float *copy)
-{
-    size_t m = f->block;
-    for (size_t i = 0; i < f->dim; i++)
-        copy[i] = x[i];
-    for (size_t a = 0; a < f->paley; a++) {
-        float *y = x + a * m;
-        for (size_t j = 0; j < m; j++)
-            y[j] = 0.0f;
+    for (size_t j = 0; j < f->block; j++) {
+        float sum[PALEY_MOST] = {0};
         for (size_t c = 0; c < f->paley; c++) {
-            float sign = transpose ? f->h[c][a] : f->h[a][c];
-            for (size_t j = 0; j < m; j++)
-                y[j] += sign * copy[c * m + j];
+            const float *column = f->columns[transpose][c];
+            float v = x[c * f->block + j];
+            for (size_t a = 0; a < PALEY_MOST; a++)
+                sum[a] += column[a] * v;
         }
+        for (size_t a = 0; a < f->paley; a++)
+            x[a * f->block + j] = sum[a];
     }
 }
 
-static void transform(const hadamard *f, float *x, size_t n, size_t stride, bool transpose, void *scratch)
+static void transform(const hadamard *f, float *x, size_t n, size_t stride, bool transpose)
 {
     for (size_t r = 0; r < n; r++, x += stride) {
         gyre_walsh(x, f->dim, f->block);
         if (f->paley > 1)
-            factor(f, x, transpose, scratch);
+            factor(f, x, transpose);
         for (size_t i = 0; i < f->dim; i++)
             x[i] *= f->scale;
     }
@@ -139,14 +131,14 @@ static void transform(const hadamard *f, float *x, size_t n, size_t stride, bool
 
 static void forward(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
 {
-    (void)pos;
-    transform(state, x, n, stride, false, scratch);
+    (void)pos, (void)scratch;
+    transform(state, x, n, stride, false);
 }
 
 static void inverse(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
 {
-    (void)pos;
-    transform(state, x, n, stride, true, scratch);
+    (void)pos, (void)scratch;
+    transform(state, x, n, stride, true);
 }
 
 static void transform_ref(const hadamard *f, double *x, bool transpose)
@@ -193,5 +185,4 @@ const gyre_transform_type gyre_transform_hadamard = {
     .free = free,
     .options = table,
     .applicable = applicable,
-    .scratch = scratch_bytes,
 };
