@@ -379,7 +379,7 @@ def test_value_code():
         change_a_comment(os.path.join(tree, *name.split("/")))
         check(value_code() not in seen, f"{name} is in the value-code digest")
         seen.add(value_code())
-    change_a_comment(os.path.join(tree, "transforms", "fwht.c"))
+    change_a_comment(os.path.join(tree, "transforms", "hadamard.c"))
     other = value_code()
     check(other not in seen, "a rotation's source is in the value-code digest")
     begin = time.monotonic()

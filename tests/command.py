@@ -279,7 +279,7 @@ def test_show():
     text, data = good("list", ["list"]).out, json.loads(good("list", ["list", "--json"]).out)
     check(len(data) == len(text.splitlines()) and all(d["kind"] in ("transform", "alias", "quantizer", "metric") and d["summary"] for d in data), "list --json says what list says")
     names = {d["name"] for d in data}
-    check({"identity", "signs", "fwht", "rfft", "unrope", "centre", "scale", "srht", "srft", "sym", "asym", "f16", "exact", "nmse", "softmax_kl"} <= names, f"list shows the variants: {sorted(names)}")
+    check({"identity", "signs", "hadamard", "bdr", "rfft", "dht", "dct", "rffthash", "unrope", "centre", "scale", "srht", "srft", "hdhd", "sdht", "sdct", "sym", "asym", "f16", "exact", "nmse", "softmax_kl"} <= names, f"list shows the variants: {sorted(names)}")
     for name in sorted(names):
         page = json.loads(good("describe", ["describe", name, "--json"]).out)
         check(page["name"] == name and isinstance(page["options"], list) and all(o["key"] and o["domain"] and o["help"] for o in page["options"]), f"describe {name} --json")
@@ -452,8 +452,8 @@ def test_skipped():
     """What does not apply is SKIPPED with its reason, and the rest is done."""
     capture("d96.h5", dim=96, model="wide")
     path = config("d96.yaml", source="source: {capture: d96.h5, layers: [0]}", arms=PLAIN["arms"] + "\n  srft: {k: {chain: [srft], quantizer: {sym: {bits: 4}}}}")
-    good("plan of fwht at d=96", ["plan", path], r"skipped: arm srht on wide: .*(96|power of 2|power of two)", r"to compute: 3 cells \(2 skipped\)")
-    a = good("run of fwht at d=96", ["run", path, "--out", "d96"], "3 cells OK, 2 skipped", r"srht .*SKIPPED: .*(96|power of 2|power of two)", r"srht +vs identity.* SKIPPED: ")
+    good("plan of srht at d=96", ["plan", path], r"skipped: arm srht on wide: .*(96|power of 2|power of two)", r"to compute: 3 cells \(2 skipped\)")
+    a = good("run of srht at d=96", ["run", path, "--out", "d96"], "3 cells OK, 2 skipped", r"srht .*SKIPPED: .*(96|power of 2|power of two)", r"srht +vs identity.* SKIPPED: ")
     check("3 cells computed, 0 found, 2 skipped, 0 failed" in a.err, f"skipped cells are counted: {a.err}")
     with h5py.File(os.path.join(WORK, "d96", "results.h5")) as f:
         status, reason, names = (f["cells/" + n].asstr()[:] for n in ("status", "reason", "arm"))

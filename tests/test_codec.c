@@ -164,7 +164,7 @@ static void not_finite_is_refused(void **state)
     gyre_codec *codec;
     gyre_codec_spec spec = spec_of("sym", "4");
     gyre_site site = {.dim = DIM, .stream = GYRE_V, .n_heads = 1};
-    add(&spec, "fwht", NULL);
+    add(&spec, "hadamard", NULL);
     codec = codec_of(&spec, &site, 1);
     void *scratch = aligned_alloc(64, gyre_codec_scratch(codec, 2) + 64);
     assert_non_null(scratch);
@@ -243,9 +243,9 @@ static void canonical(void **state)
     char text[GYRE_CODEC_TEXT];
     gyre_codec_spec spec = spec_of("asym", "3");
     add(&spec, "signs", "head");
-    add(&spec, "fwht", NULL);
+    add(&spec, "hadamard", NULL);
     gyre_codec_canonical(&spec, text, sizeof text);
-    assert_string_equal(text, "order=half_split;chain=[signs(per=head),fwht];quantizer=asym(bits=3,group=row,scale=f32)");
+    assert_string_equal(text, "order=half_split;chain=[signs(per=head),hadamard(form=sylvester)];quantizer=asym(bits=3,group=row,scale=f32)");
 }
 
 int main(void)

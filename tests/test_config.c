@@ -12,7 +12,7 @@ static const char good[] = "experiment: t\n"
                            "  identity: {k: {chain: [identity], quantizer: {sym: {bits: 4}}}}\n"
                            "  srft: {k: {chain: [srft], quantizer: {sym: {bits: 4, group: 32}}}}\n"
                            "  exact: {}\n"
-                           "  both: {both: {chain: [fwht], quantizer: f16}}\n"
+                           "  both: {both: {chain: [hadamard], quantizer: f16}}\n"
                            "grid: {quantizer.bits: [3, 4], srft.quantizer.group: [row, 16]}\n"
                            "seeds: 5\n"
                            "metrics: [nmse, softmax_kl]\n"
@@ -118,7 +118,7 @@ static void bad_ones(void **state)
         {"arms.srft.k.quantizer={sym: {bits: 4, gruop: 2}}", "unknown key 'gruop' (did you mean 'group'?)"},
         {"arms.srft.k.chain=[sfrt]", "unknown transform 'sfrt' (did you mean 'srft'?)"},
         {"arms.srft.k.chain=[{srft: {per: head}}]", "'srft' is an alias and takes no options"},
-        {"arms.srft.k.chain=[fwht, unrope]", "the chain is ill-typed: unrope needs rows in frame post_rope, but here they are in frame mixed after fwht"},
+        {"arms.srft.k.chain=[hadamard, unrope]", "the chain is ill-typed: unrope needs rows in frame post_rope, but here they are in frame mixed after hadamard"},
         {"arms.srft.k.chain=[{centre: {by: bias}}]", "the chain is ill-typed: centre(by=bias,per=head) needs rows in frame pre_rope"},
         {"arms.srft={both: {chain: [unrope], quantizer: f16}}", "the chain is ill-typed: unrope needs rows in frame post_rope, but here they are in frame value (values)"},
         {"arms.srft.k.order=native_", "arms.srft.k.order: 'native_' is not one of {half_split, native} (did you mean 'native'?)"},

@@ -100,7 +100,7 @@ static const char *const points[] = { "bits=4", "bits=8" };
 static const struct {
     const char *name, *codec;
     bool seeded;
-} arms[] = { { "identity", "sym(bits=%s)", false }, { "srht", "signs|fwht|sym(bits=%s)", true }, { "srft", "signs|rfft|sym(bits=%s)", true },
+} arms[] = { { "identity", "sym(bits=%s)", false }, { "srht", "signs|hadamard|sym(bits=%s)", true }, { "srft", "signs|rfft|sym(bits=%s)", true },
              { "centred", "unrope|centre|sym(bits=%s)", false } };
 
 enum { N_SEEDS = 3, N_METRICS = 3 };

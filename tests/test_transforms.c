@@ -270,10 +270,10 @@ static void chain_types(void **state)
     char why[GYRE_WHY], text[2][GYRE_CHAIN_TEXT];
     gyre_error error;
     gyre_chain_spec spec = {0};
-    add(&spec, "fwht", NULL);
+    add(&spec, "hadamard", NULL);
     add(&spec, "unrope", NULL);
     assert_false(gyre_chain_check(&spec, GYRE_K, why));
-    assert_string_equal(why, "unrope needs rows in frame post_rope, but here they are in frame mixed after fwht");
+    assert_string_equal(why, "unrope needs rows in frame post_rope, but here they are in frame mixed after hadamard");
     spec = (gyre_chain_spec){0};
     add(&spec, "centre", "bias");
     assert_false(gyre_chain_check(&spec, GYRE_K, why));
@@ -301,8 +301,8 @@ static void chain_types(void **state)
     assert_string_equal(text[0], text[1]);
     assert_true(gyre_chain_traits(&alias).flags == (GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_SEEDED));
     for (size_t i = 2; i < GYRE_CHAIN_MOST; i++)
-        add(&plain, "fwht", NULL);
-    assert_int_equal(gyre_chain_add(&plain, gyre_transform_find("fwht"), NULL, &error), GYRE_E_CONFIG);
+        add(&plain, "hadamard", NULL);
+    assert_int_equal(gyre_chain_add(&plain, gyre_transform_find("hadamard"), NULL, &error), GYRE_E_CONFIG);
 }
 
 /* ---- what one variant promises ---- */
@@ -311,10 +311,11 @@ static void fails(const char *name, size_t dim, gyre_rope_kind kind, const char 
 {
     place p;
     gyre_error error;
+    gyre_option_values none = {0};
     gyre_transform *t;
     make_place(&p, dim, 0);
     p.rope.kind = kind;
-    assert_int_equal(gyre_transform_new(gyre_transform_find(name), &p.site, 0, NULL, &t, &error), GYRE_E_APPLICABLE);
+    assert_int_equal(gyre_transform_new(gyre_transform_find(name), &p.site, 0, &none, &t, &error), GYRE_E_APPLICABLE);
     if (strstr(error.message, says) == NULL)
         fail_msg("%s at d=%zu said '%s', not '%s'", name, dim, error.message, says);
 }
@@ -322,7 +323,7 @@ static void fails(const char *name, size_t dim, gyre_rope_kind kind, const char 
 static void reasons(void **state)
 {
     (void)state;
-    fails("fwht", 96, GYRE_ROPE_NEOX, "the head dimension 96 is not a power of two");
+    fails("hadamard", 96, GYRE_ROPE_NEOX, "the head dimension 96 is not a power of two");
     fails("rfft", 1, GYRE_ROPE_NEOX, "the head dimension 1 is not in 2..4096");
     fails("unrope", 64, GYRE_ROPE_NONE, "no rotary embedding");
     fails("unrope", 64, GYRE_ROPE_OTHER, "not known");
@@ -360,7 +361,7 @@ static void coherence(void **state)
     gyre_status status;
     gyre_option_values none = {0};
     for (size_t d = 16; d <= 128; d *= 2) {
-        gyre_transform *h = build(gyre_transform_find("fwht"), &none, d, 0, &status), *f = build(gyre_transform_find("rfft"), &none, d, 0, &status);
+        gyre_transform *h = build(gyre_transform_find("hadamard"), &none, d, 0, &status), *f = build(gyre_transform_find("rfft"), &none, d, 0, &status);
         double most[2] = {0};
         size_t reach = 0;
         for (size_t j = 0; j < d; j++) {
@@ -414,7 +415,7 @@ static void hadamard_order(void **state)
     (void)state;
     gyre_status status;
     gyre_option_values none = {0};
-    gyre_transform *h = build(gyre_transform_find("fwht"), &none, 4, 0, &status);
+    gyre_transform *h = build(gyre_transform_find("hadamard"), &none, 4, 0, &status);
     const double want[4] = {0.5, -0.5, -0.5, 0.5};
     for (size_t j = 0; j < 4; j++)
         CHECK_CLOSE(entry(h, 3, j), want[j], 0, 1e-15);

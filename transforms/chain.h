@@ -22,7 +22,7 @@ typedef struct gyre_chain_spec {
 gyre_status gyre_chain_add(gyre_chain_spec *spec, const gyre_transform_type *type, const void *options, gyre_error *err);
 gyre_status gyre_chain_add_alias(gyre_chain_spec *spec, const gyre_chain_alias *alias, gyre_error *err);
 
-/* False with the reason when frames do not fit for this stream: "unrope needs keys after RoPE, but the row is mixed after fwht". */
+/* False with the reason when frames do not fit for this stream: "unrope needs keys after RoPE, but the row is mixed after hadamard". */
 bool gyre_chain_check(const gyre_chain_spec *spec, gyre_stream stream, char why[GYRE_WHY]);
 
 /* False with the reason where an element does not apply to the site. */
@@ -31,7 +31,7 @@ bool gyre_chain_applies(const gyre_chain_spec *spec, const gyre_site *site, char
 /* Traits of the whole: flags and needs of all elements (ORTHOGONAL only when all are). */
 gyre_traits gyre_chain_traits(const gyre_chain_spec *spec);
 
-/* "[unrope,centre(by=bias,per=head),signs(per=layer),fwht]". */
+/* "[unrope,centre(by=bias,per=head),signs(per=layer),hadamard(form=sylvester)]". */
 void gyre_chain_canonical(const gyre_chain_spec *spec, char *text, size_t size);
 
 /* Builds the chain as one transform. Errors as gyre_transform_new, naming the element. */

@@ -3,14 +3,18 @@
 
 #include "transforms/transform.h"
 
-extern const gyre_transform_type gyre_transform_identity, gyre_transform_signs, gyre_transform_fwht, gyre_transform_rfft, gyre_transform_unrope,
-    gyre_transform_centre, gyre_transform_scale;
+extern const gyre_transform_type gyre_transform_identity, gyre_transform_signs, gyre_transform_hadamard, gyre_transform_bdr, gyre_transform_rfft, gyre_transform_dht,
+    gyre_transform_dct, gyre_transform_rffthash, gyre_transform_unrope, gyre_transform_centre, gyre_transform_scale;
 
 const gyre_transform_type *const gyre_transform_types[] = {
     &gyre_transform_identity,
     &gyre_transform_signs,
-    &gyre_transform_fwht,
+    &gyre_transform_hadamard,
+    &gyre_transform_bdr,
     &gyre_transform_rfft,
+    &gyre_transform_dht,
+    &gyre_transform_dct,
+    &gyre_transform_rffthash,
     &gyre_transform_unrope,
     &gyre_transform_centre,
     &gyre_transform_scale,
@@ -18,8 +22,11 @@ const gyre_transform_type *const gyre_transform_types[] = {
 };
 
 const gyre_chain_alias gyre_chain_aliases[] = {
-    {"srht", "subsampled randomised Hadamard transform: random signs, then fwht", {"signs", "fwht"}},
+    {"srht", "subsampled randomised Hadamard transform: random signs, then hadamard", {"signs", "hadamard"}},
     {"srft", "subsampled randomised Fourier transform: random signs, then rfft", {"signs", "rfft"}},
+    {"hdhd", "two rounds of srht, each with signs of its own", {"signs", "hadamard", "signs", "hadamard"}},
+    {"sdht", "random signs, then dht", {"signs", "dht"}},
+    {"sdct", "random signs, then dct", {"signs", "dct"}},
     {NULL, NULL, {NULL}},
 };
 

@@ -76,7 +76,7 @@ const gyre_transform_type *gyre_transform_find(const char *name);
 /* Names that stand for several elements. Ends with a row whose name is NULL. */
 typedef struct gyre_chain_alias {
     const char *name, *summary;
-    const char *elements[4]; /* NULL-terminated */
+    const char *elements[8]; /* NULL-terminated */
 } gyre_chain_alias;
 extern const gyre_chain_alias gyre_chain_aliases[];
 

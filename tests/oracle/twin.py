@@ -41,7 +41,7 @@ class Unusable(Exception):
 
 # ---- random streams (docs/random.md) ----
 
-ALL_HEADS, PURPOSE_SIGNS = 65535, 1
+ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES = 65535, 1, 3
 
 
 def philox4x32(counters, key):
@@ -57,17 +57,24 @@ def philox4x32(counters, key):
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-def signs(n, campaign_seed, seed, layer, head, ordinal, stream):
-    """n signs of the element `ordinal` of a chain; head may be ALL_HEADS; stream is 0 for K, 1 for V."""
-    blocks = -(-n // 128)
+def words(n, purpose, campaign_seed, seed, layer, head, ordinal, stream):
+    """The first n words of the stream of element `ordinal` of a chain; head may be ALL_HEADS; stream is 0 for K, 1 for V."""
+    blocks = -(-n // 4)
     counters = np.empty((blocks, 4), np.uint64)
     counters[:, 0] = np.arange(blocks)
     counters[:, 1] = seed
     counters[:, 2] = layer * 65536 + head
-    counters[:, 3] = PURPOSE_SIGNS * 65536 + ordinal * 256 + stream
-    words = philox4x32(counters, (campaign_seed & 0xFFFFFFFF, campaign_seed >> 32)).reshape(-1)
-    bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+    counters[:, 3] = purpose * 65536 + ordinal * 256 + stream
+    return philox4x32(counters, (campaign_seed & 0xFFFFFFFF, campaign_seed >> 32)).reshape(-1)[:n]
+
+
+def signs(n, *place):
+    bits = (words(-(-n // 32), PURPOSE_SIGNS, *place)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(F64)
+
+
+def phases(n, *place):
+    return 2 * np.pi * (words(n, PURPOSE_ANGLES, *place).astype(F64) + 0.5) / 2.0 ** 32
 
 
 # ---- orthogonal matrices (y = T x) ----
@@ -76,10 +83,29 @@ def is_power_of_two(d):
     return d > 0 and d & (d - 1) == 0
 
 
-def fwht_matrix(d):
-    shared = np.arange(d)[:, None] & np.arange(d)[None, :]
-    parity = np.array([bin(i).count("1") & 1 for i in range(d)])[shared]
-    return (1.0 - 2.0 * parity) / np.sqrt(d)
+def walsh(n):
+    shared = np.arange(n)[:, None] & np.arange(n)[None, :]
+    return 1.0 - 2.0 * np.array([bin(i).count("1") & 1 for i in range(n)])[shared]
+
+
+def paley(p):
+    """P_12 and P_20 of the page, and P_1."""
+    if p == 1:
+        return np.ones((1, 1))
+    squares = {a * a % (p - 1) for a in range(1, p - 1)}
+    return np.array([[1.0 if i in (0, j) or (j > 0 and (i - j) % (p - 1) in squares) else -1.0 for j in range(p)] for i in range(p)])
+
+
+def hadamard_matrix(d, form):
+    """None where the page refuses it."""
+    if form == "blocks":
+        return bdr_matrix(d, max(m for m in range(1, d + 1) if is_power_of_two(m) and d % m == 0)) if d % 2 == 0 else None
+    factors = [p for p in ((1, 12, 20) if form == "kronecker" else (1,)) if d % p == 0 and is_power_of_two(d // p)]
+    return np.kron(paley(factors[0]), walsh(d // factors[0])) / np.sqrt(d) if factors else None
+
+
+def bdr_matrix(d, block):
+    return np.kron(np.eye(d // block), walsh(block)) / np.sqrt(block) if is_power_of_two(block) and d % block == 0 else None
 
 
 def rfft_matrix(d):
@@ -88,6 +114,32 @@ def rfft_matrix(d):
     inner = np.arange(1, d // 2 if d % 2 == 0 else (d - 1) // 2 + 1)
     last = [re[d // 2:d // 2 + 1]] if d % 2 == 0 else []
     return np.concatenate([re[:1], np.sqrt(2) * re[inner]] + last + [np.sqrt(2) * im[inner]])
+
+
+def dht_matrix(d):
+    turn = 2 * np.pi * (np.outer(np.arange(d), np.arange(d)) % d) / d
+    return (np.cos(turn) + np.sin(turn)) / np.sqrt(d)
+
+
+def dct_matrix(d):
+    m = np.sqrt(2 / d) * np.cos(np.pi * (np.outer(np.arange(d), 2 * np.arange(d) + 1) % (4 * d)) / (2 * d))
+    m[0] = np.sqrt(1 / d)
+    return m
+
+
+def rffthash_matrix(phi):
+    """The complex matrix diag and DFT, each entry z as the block ((Re z, -Im z), (Im z, Re z))."""
+    h = len(phi)
+    z = np.exp(1j * (phi[None, :] - 2 * np.pi * (np.outer(np.arange(h), np.arange(h)) % h) / h)) / np.sqrt(h)
+    m = np.empty((2 * h, 2 * h))
+    m[0::2, 0::2], m[0::2, 1::2], m[1::2, 0::2], m[1::2, 1::2] = z.real, -z.imag, z.imag, z.real
+    return m
+
+
+FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e: bdr_matrix(d, e.block), "rfft": lambda d, e: rfft_matrix(d),
+         "dht": lambda d, e: dht_matrix(d), "dct": lambda d, e: dct_matrix(d)}
+FOURIER, SEEDED = ("rfft", "dht", "dct", "rffthash"), ("signs", "rffthash")
+ALIASES = {"srht": "signs,hadamard", "srft": "signs,rfft", "hdhd": "signs,hadamard,signs,hadamard", "sdht": "signs,dht", "sdct": "signs,dct"}
 
 
 # ---- rotary embedding ----
@@ -174,7 +226,7 @@ def row_bytes(quantizer, d):
 
 # ---- codecs and their canonical text ----
 
-Element = collections.namedtuple("Element", "name by per ordinal")
+Element = collections.namedtuple("Element", "name by per form block ordinal", defaults=(None,) * 5)
 Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
@@ -216,11 +268,19 @@ def take(options, key, default, choices=None):
 
 
 def parse_element(text):
-    """Elements without their ordinals: an alias gives two, identity none."""
+    """Elements without their ordinals: an alias gives its own, identity none."""
     name, options = parse_call(text)
-    by = per = None
-    if name in ("signs", "srht", "srft"):
+    if name in ALIASES:
+        if options:
+            raise Unusable("options of the alias %s" % name)
+        return [e for part in ALIASES[name].split(",") for e in parse_element(part)]
+    by = per = form = block = None
+    if name in SEEDED:
         per = take(options, "per", "layer", ("layer", "head"))
+    elif name == "hadamard":
+        form = take(options, "form", "sylvester", ("sylvester", "kronecker", "blocks"))
+    elif name == "bdr":
+        block = int(take(options, "block", "16"))
     elif name == "centre":
         by = take(options, "by", None, ("bias", "mean"))
         per = take(options, "per", "head", ("layer", "head"))
@@ -228,15 +288,11 @@ def parse_element(text):
     elif name == "scale":
         by = take(options, "by", None, ("max",))
         per = take(options, "per", "layer", ("layer", "head"))
-    elif name not in ("identity", "fwht", "rfft", "unrope"):
+    elif name not in ("identity", "unrope") and name not in FIXED:
         raise Unusable("the twin knows no transform '%s'" % name)
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
-    if name == "identity":
-        return []
-    if name in ("srht", "srft"):
-        return [("signs", None, per), ("fwht" if name == "srht" else "rfft", None, None)]
-    return [(name, by, per)]
+    return [] if name == "identity" else [Element(name, by, per, form, block)]
 
 
 def parse_quantizer(text):
@@ -272,11 +328,11 @@ def parse_codec(text):
     if fields or not (chain.startswith("[") and chain.endswith("]")):
         raise Unusable("codec '%s'" % text)
     elements = [e for part in split_list(chain[1:-1], ",") for e in parse_element(part)]
-    return Codec(order, tuple(Element(*e, ordinal) for ordinal, e in enumerate(elements)), quantizer)
+    return Codec(order, tuple(e._replace(ordinal=ordinal) for ordinal, e in enumerate(elements)), quantizer)
 
 
 def is_seeded(codec):
-    return codec is not None and any(e.name == "signs" for e in codec.chain)
+    return codec is not None and any(e.name in SEEDED for e in codec.chain)
 
 
 def refusal(codec, layer, stream):
@@ -284,10 +340,10 @@ def refusal(codec, layer, stream):
     if codec is None:
         return None
     for e in codec.chain:
-        if e.name == "fwht" and not is_power_of_two(layer.dim):
-            return "fwht at d = %d" % layer.dim
-        if e.name == "rfft" and layer.dim < 2:
-            return "rfft at d = %d" % layer.dim
+        if e.name in ("hadamard", "bdr") and FIXED[e.name](layer.dim, e) is None:
+            return "%s at d = %d" % (e.name, layer.dim)
+        if e.name in FOURIER and not (2 <= layer.dim <= 4096 and (layer.dim % 2 == 0 or e.name != "rffthash")):
+            return "%s at d = %d" % (e.name, layer.dim)
         if e.name == "centre" and e.by == "bias" and layer.bias is None:
             return "the model has no key bias"
         if e.name == "unrope" and (stream != "k" or layer.rope.kind not in ("normal", "neox") or layer.rope.ext_factor != 0
@@ -436,12 +492,16 @@ class Attention:
 def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
     """(y, calibration rows through it or None, inverse, gain) of one element; gain is what it multiplies a coordinate by, beside rotations."""
     d, h = layer.dim, layer.n_heads
+    if e.name in SEEDED:
+        places = [(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in ([ALL_HEADS] if e.per == "layer" else range(h))]
     if e.name == "signs":
-        heads = [ALL_HEADS] if e.per == "layer" else range(h)
-        s = np.stack([signs(d, campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in heads])[:, None, None, :]
+        s = np.stack([signs(d, *place) for place in places])[:, None, None, :]
         return x * s, None if c is None else c * s, lambda y: y * s, 1.0
-    if e.name in ("fwht", "rfft"):
-        m = fwht_matrix(d) if e.name == "fwht" else rfft_matrix(d)
+    if e.name == "rffthash":
+        t = np.stack([rffthash_matrix(phases(d // 2, *place)) for place in places])[:, None]
+        return x @ t.swapaxes(-1, -2), None if c is None else c @ t.swapaxes(-1, -2), lambda y: y @ t, 1.0
+    if e.name in FIXED:
+        m = FIXED[e.name](d, e)
         return x @ m.T, None if c is None else c @ m.T, lambda y: y @ m, 1.0
     if e.name == "unrope":
         pairs, tables = rope_pairs(layer.rope, order), rope_tables(layer.rope, layer.pos)
@@ -470,7 +530,7 @@ def forward(codec, layer, stream, seed, campaign_seed):
     """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
     before the first seeded element is kept with the layer."""
     chain = codec.chain
-    first = next((i for i, e in enumerate(chain) if e.name == "signs"), len(chain))
+    first = next((i for i, e in enumerate(chain) if e.name in SEEDED), len(chain))
     fits = any(e.name == "scale" or e.by == "mean" for e in chain)
     key = (stream, codec.order, chain[:first], fits)
     if key not in layer.prefixes:
@@ -495,7 +555,7 @@ def forward(codec, layer, stream, seed, campaign_seed):
 def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
     x, c, inverse, own = apply_element(e, layer, stream, order, seed, campaign_seed, x, c)
     inverses.insert(0, inverse)
-    if e.name in ("fwht", "rfft", "unrope"):
+    if e.name in FIXED or e.name in ("rffthash", "unrope"):
         gain = gain.max(-1, keepdims=True)  # coordinates are mixed
     return x, c, gain * own
 
@@ -1024,14 +1084,47 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
             theta = theta * step
         return out
 
-    def butterflies(r):
+    def butterflies(r, block):
         r, width = r.copy(), 1
-        while width < d:
+        while width < block:
             for i in range(0, d, 2 * width):
                 for j in range(i, i + width):
                     r[j], r[j + width] = r[j] + r[j + width], r[j] - r[j + width]
             width *= 2
-        return r / F32(np.sqrt(d))
+        return r / F32(np.sqrt(block))
+
+    def residue(a, q):
+        return 1 if pow(a % q, (q - 1) // 2, q) == 1 else -1  # Euler's criterion
+
+    def kronecker(r, p, back):
+        """Butterflies on the fast index, then row by row of the Paley matrix on the slow one, which is skew but for its diagonal."""
+        m = d // p
+        r = butterflies(r, m).reshape(p, m)
+        out = np.zeros((p, m))
+        for a in range(p):
+            for c in range(p):
+                sign = 1 if c == a or a == 0 else -1 if c == 0 else residue(a - c, p - 1)
+                out[a] += (-sign if back and c != a else sign) * r[c]
+        return (out / np.sqrt(p)).reshape(-1)
+
+    def hartley(r):
+        y = np.fft.fft(r.astype(F64))
+        return (y.real - y.imag) / np.sqrt(d)
+
+    def cosines(r):
+        """DCT-II by the Fourier transform of the row and its mirror image."""
+        y = np.fft.fft(np.concatenate([r, r[::-1]]).astype(F64))[:d] * np.exp(-0.5j * np.pi * np.arange(d) / d)
+        y = y.real / np.sqrt(2 * d)
+        y[0] /= np.sqrt(2)
+        return y
+
+    def from_cosines(r):
+        return np.array([r[0] / np.sqrt(d) + sum(np.sqrt(2 / d) * r[k] * np.cos(np.pi * (j + 0.5) * k / d) for k in range(1, d)) for j in range(d)])
+
+    def pairs_of(r, units, back):
+        z = r[0::2].astype(complex) + 1j * r[1::2]
+        z = np.conj(units) * np.fft.ifft(z, norm="ortho") if back else np.fft.fft(z * units, norm="ortho")
+        return np.stack([z.real, z.imag], axis=1).reshape(-1)
 
     def pack(r):
         y, h_ = np.fft.rfft(r.astype(F64)) / np.sqrt(d), (d - 1) // 2
@@ -1058,8 +1151,19 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
         if e.name == "signs":
             s = signs(d, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)).astype(F32)
             steps.append((lambda r, p, s=s: r * s,) * 2)
-        elif e.name == "fwht":
-            steps.append((lambda r, p: butterflies(r),) * 2)
+        elif e.name == "rffthash":
+            u = np.exp(1j * phases(d // 2, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)))
+            steps.append((lambda r, p, u=u: pairs_of(r, u, False), lambda r, p, u=u: pairs_of(r, u, True)))
+        elif e.name == "hadamard" and e.form == "kronecker" and d % 3 * (d % 5) == 0:
+            first = 12 if d % 3 == 0 else 20
+            steps.append((lambda r, p, q=first: kronecker(r, q, False), lambda r, p, q=first: kronecker(r, q, True)))
+        elif e.name in ("hadamard", "bdr"):
+            width = e.block if e.name == "bdr" else d & -d  # d itself where it is a power of two
+            steps.append((lambda r, p, width=width: butterflies(r, width),) * 2)
+        elif e.name == "dht":
+            steps.append((lambda r, p: hartley(r),) * 2)
+        elif e.name == "dct":
+            steps.append((lambda r, p: cosines(r), lambda r, p: from_cosines(r)))
         elif e.name == "rfft":
             steps.append((lambda r, p: pack(r), lambda r, p: unpack(r)))
         elif e.name == "unrope":
@@ -1175,15 +1279,20 @@ def synthetic_capture(path, model, kind, d, with_bias, window=0, n_documents=5, 
 
 SELFTEST_CODECS = (
     ("chain=[];quantizer=sym(bits=4,group=row,scale=f32)", "exact"),
-    ("order=native;chain=[signs(per=head),fwht];quantizer=sym(bits=3,group=4,scale=f16)", "exact"),
-    ("order=half_split;chain=[unrope,signs(per=layer),fwht];quantizer=sym(bits=8,group=row,scale=f32)", "exact"),
+    ("order=native;chain=[signs(per=head),hadamard];quantizer=sym(bits=3,group=4,scale=f16)", "exact"),
+    ("order=half_split;chain=[unrope,signs(per=layer),hadamard(form=sylvester)];quantizer=sym(bits=8,group=row,scale=f32)", "exact"),
     ("order=native;chain=[unrope,centre(by=bias,per=head),srft];quantizer=asym(bits=4,group=row,scale=f32)", "exact"),
     ("order=half_split;chain=[unrope,centre(by=bias),srht];quantizer=sym(bits=4,group=row,scale=f32)", "exact"),
     ("order=half_split;chain=[srft,scale(by=max,per=layer)];quantizer=sym(bits=4,group=4,scale=f32)", "exact"),
     ("order=half_split;chain=[centre(by=mean,per=head),rfft];quantizer=asym(bits=2,group=4,scale=f16)", "chain=[];quantizer=f16"),
     ("exact", "chain=[centre(by=mean,per=layer),scale(by=max,per=head)];quantizer=asym(bits=5,group=row,scale=f16)"),
     ("exact", "chain=[signs(per=layer),rfft];quantizer=sym(bits=4,group=row,scale=f32)"),
-    ("chain=[srft];quantizer=exact", "chain=[signs,fwht];quantizer=sym(bits=3)"),
+    ("chain=[srft];quantizer=exact", "chain=[signs,hadamard];quantizer=sym(bits=3)"),
+    ("order=half_split;chain=[unrope,hadamard(form=blocks),rffthash(per=head)];quantizer=sym(bits=4,group=row,scale=f32)", "chain=[rffthash];quantizer=sym(bits=3)"),
+    ("order=native;chain=[dht,scale(by=max,per=head)];quantizer=asym(bits=4,group=row,scale=f32)", "chain=[sdct];quantizer=sym(bits=4)"),
+    ("chain=[bdr(block=4),dct];quantizer=sym(bits=4,group=4)", "chain=[hadamard(form=kronecker)];quantizer=asym(bits=3)"),
+    ("chain=[hdhd];quantizer=sym(bits=4)", "chain=[sdht];quantizer=sym(bits=5)"),
+    ("chain=[bdr];quantizer=sym(bits=4)", "exact"),
     ("exact", "exact"),
 )
 
@@ -1286,16 +1395,25 @@ def selftest():
     expect(all((signs(40, 0, 0, 0, ALL_HEADS, 0, 0)[i] < 0) == bool(int(first[i // 32]) >> (i % 32) & 1) for i in range(40)), "signs are the words' bits, lowest first")
     expect(abs(signs(1 << 16, 7, 3, 2, 1, 1, 1).mean()) < 0.02, "signs are balanced")
 
-    for d in (2, 3, 8, 63, 64, 80):
-        for name, make in (("fwht", fwht_matrix), ("rfft", rfft_matrix)):
-            if name == "fwht" and not is_power_of_two(d):
-                continue
-            m = make(d)
-            expect(m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13, "%s is orthogonal at d = %d" % (name, d))
+    for d in (2, 3, 8, 12, 20, 63, 64, 80, 96, 112):
+        made = {"rfft": rfft_matrix(d), "dht": dht_matrix(d), "dct": dct_matrix(d)}
+        made.update(("hadamard " + form, hadamard_matrix(d, form)) for form in ("sylvester", "kronecker", "blocks"))
+        made.update(("bdr %d" % block, bdr_matrix(d, block)) for block in (4, 12, 16))
+        if d % 2 == 0:
+            made["rffthash"] = rffthash_matrix(phases(d // 2, 7, 3, 2, 1, 1, 1))
+        there = {"rfft", "dht", "dct"} | ({"hadamard sylvester"} if d in (2, 8, 64) else set()) | ({"hadamard blocks", "rffthash"} if d % 2 == 0 else set())
+        there |= ({"hadamard kronecker"} if d in (2, 8, 12, 20, 64, 80, 96) else set()) | {"bdr %d" % block for block in (4, 16) if d % block == 0}
+        expect({name for name, m in made.items() if m is not None} == there, "what the page refuses at d = %d is refused" % d)
+        for name, m in made.items():
+            expect(m is None or (m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13), "%s is orthogonal at d = %d" % (name, d))
         x = np.random.RandomState(d).randn(d)
         y, h = np.fft.fft(x) / np.sqrt(d), (d - 1) // 2
         packed = np.concatenate([[y[0].real], np.sqrt(2) * y[1:h + 1].real, [y[d // 2].real] if d % 2 == 0 else [], np.sqrt(2) * y[1:h + 1].imag])
         expect(np.allclose(rfft_matrix(d) @ x, packed, atol=1e-13), "rfft is the packed transform at d = %d" % d)
+        expect(np.allclose(dht_matrix(d) @ x, y.real - y.imag, atol=1e-13), "dht is real minus imaginary part at d = %d" % d)
+    for p, row in ((12, "-+-+---+++-+"), (20, "-+-++----+-+-++++--+")):
+        m = paley(p)
+        expect(np.array_equal(m @ m.T, p * np.eye(p)) and np.array_equal(m + m.T, 2 * np.eye(p)) and "".join("+-"[int(v < 0)] for v in m[1]) == row, "P_%d is the page's" % p)
     rope = Rope("neox", 8, 1e4, 1.0, 0.0, 1.0, None)
     x, pos = np.random.RandomState(1).randn(2, 3, 8), np.array([[0, 1, 383], [5, 6, 70000]])
     turned = rotate(x, rope_tables(rope, pos), rope_pairs(rope, "native"), 1)
@@ -1327,24 +1445,25 @@ def selftest():
             expect(True, "")
 
     with tempfile.TemporaryDirectory() as folder:
-        paths = [os.path.join(folder, n) for n in ("a.h5", "b.h5", "results.h5")]
+        paths = [os.path.join(folder, n) for n in ("a.h5", "b.h5", "c.h5", "results.h5")]
         synthetic_capture(paths[0], "interleaved", "normal", 8, with_bias=False, window=9)
         synthetic_capture(paths[1], "halves", "neox", 16, with_bias=True)
+        synthetic_capture(paths[2], "dozens", "neox", 12, with_bias=True)
         capture = Capture(paths[1])
         for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": Quantizer("sym", b, None, "f32")} for b in (2, 3, 8)], 0):
             expect((answer.values["softmax_kl"] >= 0).all(), "KL is not negative")
-        synthetic_results(paths[2], paths[:2])
-        tally = check(paths[2], paths[:2], workers=1, quiet=True)
+        synthetic_results(paths[3], paths[:3])
+        tally = check(paths[3], paths[:3], workers=1, quiet=True)
         for text in tally.failures:
             print(text)
         expect(not tally.failures and tally.passed > 50, "the loops and the twin agree on every cell")
-        content = open(paths[2], "rb").read()
-        for what, damage in damages(paths[2]):
-            with open(paths[2], "wb") as out:
+        content = open(paths[3], "rb").read()
+        for what, damage in damages(paths[3]):
+            with open(paths[3], "wb") as out:
                 out.write(content)
-            with h5py.File(paths[2], "r+") as f:
+            with h5py.File(paths[3], "r+") as f:
                 damage(f)
-            tally = check(paths[2], paths[:2], workers=1, quiet=True)
+            tally = check(paths[3], paths[:3], workers=1, quiet=True)
             expect(len(tally.failures) == 1, "a wrong %s fails one cell (%d do)" % (what, len(tally.failures)))
     print("%d passed, %d failed" % (passed, len(failed)))
     return 1 if failed else 0
