@@ -181,6 +181,77 @@ static void ends_of_the_scale(void **state)
     CHECK_CLOSE(got[2], want[2], 1e-5, 0);
 }
 
+/* A reader that computes plainly from the decoded rows gives what the decoded rows give; its failure is reported. */
+typedef struct plain_reader {
+    const gyre_unit *u;
+    const float *k, *v;
+    bool fails;
+} plain_reader;
+
+static gyre_status plain_scores(void *context, size_t r, float *scores, gyre_error *err)
+{
+    const plain_reader *p = context;
+    const gyre_attention *a = p->u->exact;
+    if (p->fails)
+        return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "unreadable");
+    for (size_t j = a->first[r]; j < a->last[r]; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < D; i++)
+            sum += (double)p->u->q[r * D + i] * (double)p->k[j * D + i];
+        scores[j - a->first[r]] = (float)sum;
+    }
+    return GYRE_OK;
+}
+
+static gyre_status plain_output(void *context, size_t r, const float *weights, float *output, gyre_error *err)
+{
+    (void)err;
+    const plain_reader *p = context;
+    const gyre_attention *a = p->u->exact;
+    for (size_t i = 0; i < D; i++) {
+        double sum = 0;
+        for (size_t j = a->first[r]; j < a->last[r]; j++)
+            sum += (double)weights[j - a->first[r]] * (double)p->v[j * D + i];
+        output[i] = (float)sum;
+    }
+    return GYRE_OK;
+}
+
+static void readers_stand_for_rows(void **state)
+{
+    (void)state;
+    for (int arm = 1; arm < 4; arm++)
+        for (uint32_t window = 0; window < 10; window += 9) {
+            rows r;
+            double rows_say[6], reader_says[6];
+            make(&r, 0.1f);
+            gyre_unit u = unit_of(&r, arm & 1, arm & 2, window);
+            measure(&u, rows_say);
+            plain_reader p = {&u, r.k_hat, r.v_hat, false};
+            gyre_reader reader = {&p, arm & 1 ? plain_scores : NULL, arm & 2 ? plain_output : NULL};
+            u.reader = &reader;
+            measure(&u, reader_says);
+            for (size_t m = 2; m < 6; m++)
+                if ((arm & 1) || m == 5)
+                    CHECK_CLOSE(reader_says[m], rows_say[m], 2e-5, 1e-9);
+        }
+    rows r;
+    gyre_error error;
+    gyre_attention *exact;
+    gyre_attention_work *work;
+    make(&r, 0.1f);
+    gyre_unit u = unit_of(&r, true, false, 0);
+    plain_reader p = {&u, r.k_hat, r.v_hat, true};
+    gyre_reader reader = {&p, plain_scores, NULL};
+    u.reader = &reader;
+    CHECK_OK(gyre_attention_new(&u, &exact, &error), &error);
+    CHECK_OK(gyre_attention_work_new(N, T, D, &work, &error), &error);
+    u.exact = exact;
+    assert_int_equal(gyre_attention_decoded(&u, GYRE_METRIC_LOGITS, work, &error), GYRE_E_INPUT);
+    gyre_attention_work_free(work);
+    gyre_attention_free(exact);
+}
+
 static void blind_query_is_an_error(void **state)
 {
     (void)state;
@@ -197,6 +268,6 @@ static void blind_query_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_metrics_as_defined), cmocka_unit_test(constant_shift_is_harmless), cmocka_unit_test(ends_of_the_scale),
-                                       cmocka_unit_test(blind_query_is_an_error)};
+                                       cmocka_unit_test(readers_stand_for_rows), cmocka_unit_test(blind_query_is_an_error)};
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }
