@@ -28,7 +28,9 @@ typedef struct gyre_arm {
     gyre_codec_spec codec[2];
 } gyre_arm;
 
-/* One axis of the grid: a place in codecs and the values it takes. */
+/* One axis of the grid: a place in codecs and the values it takes. An axis over whole chains or quantizers has a name for each, and the part itself. */
+typedef enum gyre_axis_part { GYRE_AXIS_OPTION, GYRE_AXIS_CHAIN, GYRE_AXIS_QUANTIZER } gyre_axis_part;
+
 typedef struct gyre_axis {
     const char *path;     /* as written */
     char *words;          /* the path, cut at its dots; what the texts below point into */
@@ -37,6 +39,8 @@ typedef struct gyre_axis {
     bool on[2];           /* streams it may act on */
     const char *element;  /* chain element whose option it is; NULL: the quantizer's, or the codec's own */
     bool own;             /* an option of the codec itself (order) */
+    gyre_axis_part part;
+    gyre_codec_spec *parts; /* [n_values] where part is no option: its chain, or its quantizer and options */
     const char *option;
     size_t n_values;
     const char *values[GYRE_CONFIG_VALUES];

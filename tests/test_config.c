@@ -129,6 +129,13 @@ static void bad_ones(void **state)
         {"grid={quantizer.bits: [3, 3]}", "the value 3 stands twice"},
         {"grid={quantizer.bits: [3, 12]}", "'12' is not an integer in [2, 8]"},
         {"grid={quantizer.bits: []}", "the list is empty"},
+        {"grid={quantizer: {}}", "the map is empty"},
+        {"grid={quantizer: [f16]}", "grid.quantizer: a map"},
+        {"grid={quantizer: {a: sim}}", "grid.quantizer.a: unknown quantizer 'sim' (did you mean 'sym'?)"},
+        {"grid={quantizer: {a b: f16}}", "the name of a grid value has letters, digits, - and _ only"},
+        {"grid={chain: {a: [hadamard, unrope]}}", "in arm"},
+        {"grid={quantizer: {a: f16}, quantizer.bits: [3]}", "'quantizer' replaces the whole quantizer: 'quantizer.bits' beside it would be lost"},
+        {"grid={identity.k.chain: {a: [hadamard]}, chain.scale.per: [head]}", "'identity.k.chain' replaces the whole chain"},
         {"metrics=[mse]", "unknown metric 'mse' (did you mean 'nmse'?)"},
         {"metrics=[nmse, nmse]", "'nmse' stands twice"},
         {"metrics=[]", "a list of metrics is wanted"},
@@ -154,6 +161,32 @@ static void bad_ones(void **state)
         assert_null(c);
         free(report);
     }
+}
+
+/* Whole quantizers and chains as values of the grid; points are named by the values' names. */
+static void whole_parts(void **state)
+{
+    (void)state;
+    gyre_config *c;
+    gyre_error error;
+    const char *const sets[] = {"grid={identity.chain: {plain: [], turned: [hadamard]}, k.quantizer: {four: {sym: {bits: 4}}, half: f16}}", "arms.exact={v: {chain: [], quantizer: f16}}"};
+    CHECK_OK(load(good, sets, 2, &c, NULL, &error), &error);
+    static const char *const points[][3] = {{"identity", "chain=plain,quantizer=four", "order=half_split;chain=[];quantizer=sym("},
+                                            {"identity", "chain=plain,quantizer=half", "order=half_split;chain=[];quantizer=f16"},
+                                            {"identity", "chain=turned,quantizer=four", "order=half_split;chain=[hadamard(form=sylvester)];quantizer=sym("},
+                                            {"identity", "chain=turned,quantizer=half", "order=half_split;chain=[hadamard(form=sylvester)];quantizer=f16"},
+                                            {"srft", "quantizer=four", "order=half_split;chain=[signs(per=layer),rfft];quantizer=sym("}};
+    for (size_t i = 0; i < 5; i++) {
+        char text[GYRE_CODEC_TEXT];
+        assert_string_equal(c->points[i].arm.name, points[i][0]);
+        assert_string_equal(c->points[i].point, points[i][1]);
+        gyre_codec_canonical(&c->points[i].arm.codec[0], text, sizeof text);
+        assert_memory_equal(text, points[i][2], strlen(points[i][2]));
+    }
+    for (size_t i = 0; i < c->n_points; i++) /* no K there: the axis does not act */
+        if (strcmp(c->points[i].arm.name, "exact") == 0)
+            assert_string_equal(c->points[i].point, "");
+    gyre_config_free(c);
 }
 
 /* Axes that end in the same word are told apart by more of their paths. */
@@ -238,7 +271,7 @@ static void all_at_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(bad_ones), cmocka_unit_test(all_at_once),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(bad_ones), cmocka_unit_test(all_at_once),
                                        cmocka_unit_test(labels), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
 }

@@ -1,0 +1,32 @@
+/* What the parts of the configuration reader share: config.c (whole, source, comparisons), config_arms.c, config_grid.c. */
+#ifndef GYRE_EXPERIMENTS_CONFIG_PARTS_H
+#define GYRE_EXPERIMENTS_CONFIG_PARTS_H
+
+#include "experiments/config.h"
+
+enum { GYRE_CONFIG_PATH = 256, GYRE_CONFIG_NAMES = 128 };
+
+/* One item, or every item of a list; a fault when there are more than `most`. */
+size_t gyre_config_items(const gyre_yaml_node *node);
+const gyre_yaml_node *gyre_config_item(const gyre_yaml_node *node, size_t i);
+bool gyre_config_fits(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, size_t count, size_t most);
+
+/* The fault "unknown KIND 'name' (did you mean ...?): one of {...}". */
+void gyre_config_unknown(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, const char *kind, const char *name, const char *const *names);
+
+/* A name of letters, digits, - and _, at most 60; a fault otherwise. */
+bool gyre_config_name(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, const char *what);
+
+/* Parts of a codec. */
+void gyre_config_read_chain(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_chain_spec *chain);
+void gyre_config_read_quantizer(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_codec_spec *codec);
+
+gyre_status gyre_config_read_arms(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
+const gyre_arm *gyre_config_arm(const gyre_config *c, const char *name);
+
+gyre_status gyre_config_read_grid(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
+
+/* Appends all points of an arm: grid values that act on it, first axis slowest. */
+gyre_status gyre_config_expand(gyre_config *c, const gyre_arm *arm, gyre_error *err);
+
+#endif
