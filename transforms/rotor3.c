@@ -1,9 +1,9 @@
 /* rotor3: each block of three coordinates is turned by a random rotor: v becomes R v ~R, R = w - x e23 - y e31 - z e12 in Cl(3,0), |R| = 1.
  *
  * RotorQuant's block rotation (named and counted in arXiv 2603.28430). The sandwich is the rotation of the unit quaternion q = (w, x, y, z): v becomes the
- * vector part of q (0, v) conj(q). Uniform on SO(3), q being four normals over their length: block b (coordinates 3b .. 3b + 2) has normals 4b .. 4b + 3 of docs/random.md, purpose 4, as w, x, y, z.
- * Any d from 3 on: the last d mod 3 coordinates stay as they are, nothing is padded. 5 d operations by the 3 x 3 matrices, nothing stored; per layer or head.
- * It mixes three coordinates only, so a spike keeps at least 1/sqrt(3) of its height.
+ * vector part of q (0, v) conj(q). Uniform on SO(3), q being four normals over their length: block b (coordinates 3b .. 3b + 2) has normals 4b .. 4b + 3 of
+ * docs/random.md, purpose 4, as w, x, y, z. Any d from 3 on: the last d mod 3 coordinates stay as they are, nothing is padded. 5 d operations by the 3 x 3
+ * matrices, nothing stored; per layer or per head. It mixes three coordinates only, so a spike keeps at least 1/sqrt(3) of its height.
  */
 #include <stdio.h>
 #include <stdlib.h>

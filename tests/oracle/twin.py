@@ -41,7 +41,7 @@ class Unusable(Exception):
 
 # ---- random streams (docs/random.md) ----
 
-ALL_HEADS, PURPOSE_SIGNS = 65535, 1
+ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES, PURPOSE_NORMALS, PURPOSE_PERMUTATION = 65535, 1, 3, 4, 5
 
 
 def philox4x32(counters, key):
@@ -57,17 +57,43 @@ def philox4x32(counters, key):
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-def signs(n, campaign_seed, seed, layer, head, ordinal, stream):
-    """n signs of the element `ordinal` of a chain; head may be ALL_HEADS; stream is 0 for K, 1 for V."""
-    blocks = -(-n // 128)
+Draw = collections.namedtuple("Draw", "campaign_seed seed layer head ordinal stream")  # head may be ALL_HEADS; stream is 0 for K, 1 for V
+
+
+def words_of(n, purpose, draw):
+    """The first n words of a stream, or a few more."""
+    blocks = -(-n // 4)
     counters = np.empty((blocks, 4), np.uint64)
     counters[:, 0] = np.arange(blocks)
-    counters[:, 1] = seed
-    counters[:, 2] = layer * 65536 + head
-    counters[:, 3] = PURPOSE_SIGNS * 65536 + ordinal * 256 + stream
-    words = philox4x32(counters, (campaign_seed & 0xFFFFFFFF, campaign_seed >> 32)).reshape(-1)
+    counters[:, 1] = draw.seed
+    counters[:, 2] = draw.layer * 65536 + draw.head
+    counters[:, 3] = purpose * 65536 + draw.ordinal * 256 + draw.stream
+    return philox4x32(counters, (draw.campaign_seed & 0xFFFFFFFF, draw.campaign_seed >> 32)).reshape(-1)
+
+
+def signs(n, *draw):
+    """n signs of the element `ordinal` of a chain."""
+    words = words_of(-(-n // 32), PURPOSE_SIGNS, Draw(*draw))
     bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(F64)
+
+
+def uniforms(n, purpose, draw):
+    return (words_of(n, purpose, draw)[:n].astype(F64) + 0.5) / 2.0 ** 32
+
+
+def normals(n, draw):
+    u = uniforms(n + n % 2, PURPOSE_NORMALS, draw).reshape(-1, 2)
+    radius, turn = np.sqrt(-2 * np.log(u[:, 0])), 2 * np.pi * u[:, 1]
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1).reshape(-1)[:n]
+
+
+def drawn_permutation(n, draw):
+    words, p = words_of(n, PURPOSE_PERMUTATION, draw), list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = int(words[n - 1 - i]) * (i + 1) >> 32
+        p[i], p[j] = p[j], p[i]
+    return np.array(p)
 
 
 # ---- orthogonal matrices (y = T x) ----
@@ -88,6 +114,86 @@ def rfft_matrix(d):
     inner = np.arange(1, d // 2 if d % 2 == 0 else (d - 1) // 2 + 1)
     last = [re[d // 2:d // 2 + 1]] if d % 2 == 0 else []
     return np.concatenate([re[:1], np.sqrt(2) * re[inner]] + last + [np.sqrt(2) * im[inner]])
+
+
+def positive_q(g):
+    """Q of g = Q R with a positive diagonal of R."""
+    q, r = np.linalg.qr(g)
+    return q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+
+
+def balanced_factor(d):
+    return max(a for a in range(1, int(np.sqrt(d)) + 1) if d % a == 0)
+
+
+def quaternion_matrix(q, right=False):
+    """The 4 x 4 matrix of v -> q v, or of v -> v q."""
+    w, x, y, z = q
+    m = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    if right:
+        m[1:, 1:] = m[1:, 1:].T
+    return m
+
+
+def turned(m, pairs, angles):
+    """Rows of m turned pair by pair: planar rotations after m."""
+    m, a, b = m.copy(), *np.array(pairs).T
+    c, s = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    m[a], m[b] = c * m[a] - s * m[b], s * m[a] + c * m[b]
+    return m
+
+
+def planar_matrix(d, stages, angles):
+    m = np.eye(d)
+    for s in range(stages):
+        m = turned(m, [(i, i + 2 ** s) for i in range(d) if not i >> s & 1], angles[s * (d // 2):(s + 1) * (d // 2)])
+    return m
+
+
+def drawn_matrix(name, form, size, d, draw):
+    """The d x d matrix of one draw of an element."""
+    if name == "haar":
+        return positive_q(normals(d * d, draw).reshape(d, d))
+    if name == "kronecker":
+        a = size or balanced_factor(d)
+        g, b = normals(a * a + (d // a) ** 2, draw), d // a
+        return np.kron(positive_q(g[:a * a].reshape(a, a)), positive_q(g[a * a:].reshape(b, b)))
+    if name == "householder":
+        k, m = size or d // 2, np.eye(d)
+        for v in normals(k * d, draw).reshape(k, d):
+            m -= np.outer(v, v @ m) * (2 / (v @ v))
+        return m
+    if name in ("givens", "butterfly"):
+        stages = 1 if name == "givens" else d.bit_length() - 1
+        count = stages * (d // 2)
+        return planar_matrix(d, stages, np.full(count, np.pi / 4) if form == "hadamard" else 2 * np.pi * uniforms(count, PURPOSE_ANGLES, draw))
+    if name == "rotor3":
+        m = np.eye(d)
+        for b, q in enumerate(normals(d // 3 * 4, draw).reshape(-1, 4)):
+            q = q / np.sqrt(q @ q)
+            m[3 * b:3 * b + 3, 3 * b:3 * b + 3] = (quaternion_matrix(q) @ quaternion_matrix(q * [1, -1, -1, -1], right=True))[1:, 1:]
+        return m
+    if name == "isoclinic4":
+        m = np.zeros((d, d))
+        q = normals(2 * d, draw).reshape(2, -1, 4)
+        q /= np.sqrt((q ** 2).sum(-1, keepdims=True))
+        for b in range(d // 4):
+            right = quaternion_matrix(q[1, b] * [1, -1, -1, -1], right=True) if form == "full" else np.eye(4)
+            m[4 * b:4 * b + 4, 4 * b:4 * b + 4] = right @ quaternion_matrix(q[0, b])
+        return m
+    if name == "permutation":
+        return np.eye(d)[drawn_permutation(d, draw)]
+    raise AssertionError(name)
+
+
+def zigzag(most, block):
+    """Where the coordinates of the permuted row come from, by the channels' magnitudes."""
+    ranked, blocks = sorted(range(len(most)), key=lambda i: (-most[i], i)), len(most) // block
+    dealt = [[] for _ in range(blocks)]
+    for turn in range(block):
+        for u in range(blocks):
+            dealt[u if turn % 2 == 0 else blocks - 1 - u].append(ranked[turn * blocks + u])
+    return np.array(dealt).reshape(-1)
 
 
 # ---- rotary embedding ----
@@ -174,7 +280,9 @@ def row_bytes(quantizer, d):
 
 # ---- codecs and their canonical text ----
 
-Element = collections.namedtuple("Element", "name by per ordinal")
+Element = collections.namedtuple("Element", "name by per size ordinal")  # by: bias, max, random, full, ...; size: a, k, block, alpha
+DRAWN = ("haar", "kronecker", "householder", "butterfly", "givens", "rotor3", "isoclinic4", "permutation")
+MIXING = ("fwht", "rfft", "unrope") + DRAWN
 Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
@@ -218,8 +326,27 @@ def take(options, key, default, choices=None):
 def parse_element(text):
     """Elements without their ordinals: an alias gives two, identity none."""
     name, options = parse_call(text)
-    by = per = None
-    if name in ("signs", "srht", "srft"):
+    by = per = size = None
+    if name in DRAWN:
+        per = take(options, "per", "layer", ("layer", "head"))
+        if name == "kronecker":
+            size = take(options, "a", "balanced")
+            size = None if size == "balanced" else int(size)
+        elif name == "householder":
+            size = take(options, "k", "half")
+            size = None if size == "half" else int(size)
+        elif name == "butterfly":
+            by = take(options, "angles", "random", ("random", "hadamard"))
+        elif name == "isoclinic4":
+            by = take(options, "form", "fast", ("fast", "full"))
+        elif name == "permutation":
+            by = take(options, "kind", "random", ("random", "zigzag"))
+            size = int(take(options, "block", "16"))
+    elif name == "smooth":
+        size = float(take(options, "alpha", "0.5"))
+        by = "pairs" if take(options, "pairs", "false", ("true", "false")) == "true" else "channels"
+        per = take(options, "per", "layer", ("layer", "head"))
+    elif name in ("signs", "srht", "srft"):
         per = take(options, "per", "layer", ("layer", "head"))
     elif name == "centre":
         by = take(options, "by", None, ("bias", "mean"))
@@ -235,8 +362,8 @@ def parse_element(text):
     if name == "identity":
         return []
     if name in ("srht", "srft"):
-        return [("signs", None, per), ("fwht" if name == "srht" else "rfft", None, None)]
-    return [(name, by, per)]
+        return [("signs", None, per, None), ("fwht" if name == "srht" else "rfft", None, None, None)]
+    return [(name, by, per, size)]
 
 
 def parse_quantizer(text):
@@ -275,8 +402,16 @@ def parse_codec(text):
     return Codec(order, tuple(Element(*e, ordinal) for ordinal, e in enumerate(elements)), quantizer)
 
 
+def element_seeded(e):
+    return e.name == "signs" or (e.name in DRAWN and e.by not in ("hadamard", "zigzag"))
+
+
+def element_fits(e):
+    return e.name in ("scale", "smooth") or e.by in ("mean", "zigzag")
+
+
 def is_seeded(codec):
-    return codec is not None and any(e.name == "signs" for e in codec.chain)
+    return codec is not None and any(map(element_seeded, codec.chain))
 
 
 def refusal(codec, layer, stream):
@@ -286,6 +421,21 @@ def refusal(codec, layer, stream):
     for e in codec.chain:
         if e.name == "fwht" and not is_power_of_two(layer.dim):
             return "fwht at d = %d" % layer.dim
+        if e.name == "butterfly" and (layer.dim < 2 or not is_power_of_two(layer.dim)):
+            return "butterfly at d = %d" % layer.dim
+        if (e.name, layer.dim % 2) == ("givens", 1) or (e.name == "rotor3" and layer.dim < 3) or (e.name == "isoclinic4" and layer.dim % 4):
+            return "%s at d = %d" % (e.name, layer.dim)
+        if e.name == "householder" and not 1 <= (layer.dim // 2 if e.size is None else e.size) <= layer.dim:
+            return "no such number of reflectors at d = %d" % layer.dim
+        if e.name == "kronecker":
+            a = balanced_factor(layer.dim) if e.size is None else e.size
+            if layer.dim % a or a in (1, layer.dim):
+                return "d = %d has no such factor" % layer.dim
+        if e.by == "zigzag" and layer.dim % e.size:
+            return "blocks of %d at d = %d" % (e.size, layer.dim)
+        if e.by == "pairs" and (layer.dim % 2 or (stream == "k" and (layer.rope.kind == "normal" and codec.order == "native" or layer.rope.kind in (
+                "normal", "neox") and layer.rope.n_rot != layer.dim))):
+            return "no pairs i, i + d/2"
         if e.name == "rfft" and layer.dim < 2:
             return "rfft at d = %d" % layer.dim
         if e.name == "centre" and e.by == "bias" and layer.bias is None:
@@ -302,8 +452,9 @@ def bits_per_value(codec, dim, n_heads):
     """(payload, side) of one stream."""
     side = 0.0
     for e in codec.chain:
-        if (e.name == "centre" and e.by == "mean") or e.name == "scale":
-            side += 32.0 * dim / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+        if element_fits(e):
+            values = -(-dim * (dim - 1).bit_length() // 32) if e.by == "zigzag" else dim // 2 if e.by == "pairs" else dim
+            side += 32.0 * values / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
     return 8.0 * row_bytes(codec.quantizer, dim) / dim, side
 
 
@@ -443,6 +594,16 @@ def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
     if e.name in ("fwht", "rfft"):
         m = fwht_matrix(d) if e.name == "fwht" else rfft_matrix(d)
         return x @ m.T, None if c is None else c @ m.T, lambda y: y @ m, 1.0
+    if e.name in DRAWN:
+        heads = [ALL_HEADS] if e.per == "layer" else range(h)
+        if e.by == "zigzag":
+            most = np.abs(c).max((0, 1, 2) if e.per == "layer" else (1, 2)).reshape(-1, d)
+            m = [np.eye(d)[zigzag(row, e.size)] for row in most]
+        else:
+            m = [drawn_matrix(e.name, e.by, e.size, d, Draw(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream))) for head in heads]
+        m = np.stack(m)[:, None]
+        t = m.swapaxes(-1, -2)
+        return x @ t, None if c is None else c @ t, lambda y: y @ m, 1.0
     if e.name == "unrope":
         pairs, tables = rope_pairs(layer.rope, order), rope_tables(layer.rope, layer.pos)
         after = None if c is None else rotate(c, rope_tables(layer.rope, layer.pos_calibration), pairs, 1)
@@ -453,6 +614,12 @@ def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
         else:
             m = c.mean((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
         return x - m, None if c is None else c - m, lambda y: y + m, 1.0
+    if e.name == "smooth":
+        high = np.abs(c).max((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
+        if e.by == "pairs":
+            high = np.maximum(high, np.roll(high, d // 2, -1))
+        scale = np.where(high == 0, 1.0, np.where(high == 0, 1.0, high) ** -e.size).astype(F32).astype(F64)
+        return x * scale, c * scale, lambda y: y / scale, scale
     if e.name == "scale":
         high = np.abs(c).max((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32)
         scale = np.where(high == 0, F32(1), F32(1) / np.where(high == 0, F32(1), high)).astype(F64)
@@ -470,8 +637,8 @@ def forward(codec, layer, stream, seed, campaign_seed):
     """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
     before the first seeded element is kept with the layer."""
     chain = codec.chain
-    first = next((i for i, e in enumerate(chain) if e.name == "signs"), len(chain))
-    fits = any(e.name == "scale" or e.by == "mean" for e in chain)
+    first = next((i for i, e in enumerate(chain) if element_seeded(e)), len(chain))
+    fits = any(map(element_fits, chain))
     key = (stream, codec.order, chain[:first], fits)
     if key not in layer.prefixes:
         order = permutation(layer, stream, codec.order)
@@ -495,7 +662,7 @@ def forward(codec, layer, stream, seed, campaign_seed):
 def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
     x, c, inverse, own = apply_element(e, layer, stream, order, seed, campaign_seed, x, c)
     inverses.insert(0, inverse)
-    if e.name in ("fwht", "rfft", "unrope"):
+    if e.name in MIXING:
         gain = gain.max(-1, keepdims=True)  # coordinates are mixed
     return x, c, gain * own
 
@@ -1296,6 +1463,28 @@ def selftest():
         y, h = np.fft.fft(x) / np.sqrt(d), (d - 1) // 2
         packed = np.concatenate([[y[0].real], np.sqrt(2) * y[1:h + 1].real, [y[d // 2].real] if d % 2 == 0 else [], np.sqrt(2) * y[1:h + 1].imag])
         expect(np.allclose(rfft_matrix(d) @ x, packed, atol=1e-13), "rfft is the packed transform at d = %d" % d)
+    draw = Draw(5, 1, 2, ALL_HEADS, 3, 0)
+    expect(np.array_equal(words_of(7, PURPOSE_SIGNS, Draw(0, 0, 0, ALL_HEADS, 0, 0))[:4], first), "the first words of a stream are its first block")
+    expect(abs(normals(1 << 16, draw).var() - 1) < 0.02 and sorted(drawn_permutation(97, draw)) == list(range(97)), "normals and permutations are such")
+    for d in (12, 16, 64):
+        for name in DRAWN:
+            for form in {"butterfly": ("random", "hadamard"), "isoclinic4": ("fast", "full")}.get(name, (None,)):
+                if name == "butterfly" and not is_power_of_two(d):
+                    continue
+                m = drawn_matrix(name, form, None, d, draw)
+                expect(m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13, "%s is orthogonal at d = %d" % (name, d))
+                if name in ("givens", "butterfly", "rotor3", "isoclinic4"):
+                    expect(abs(np.linalg.det(m) - 1) < 1e-12, "%s is a rotation at d = %d" % (name, d))
+    g = normals(144, draw).reshape(12, 12)
+    r = positive_q(g).T @ g
+    expect(np.abs(np.tril(r, -1)).max() < 1e-13 and (np.diagonal(r) > 0).all(), "G = Q R with a positive diagonal")
+    h = drawn_matrix("householder", None, 3, 12, draw)
+    expect(np.linalg.matrix_rank(np.eye(12) - h) == 3 and abs(np.linalg.det(h) + 1) < 1e-12, "three reflectors leave nine dimensions and turn the sign")
+    expect(np.allclose(np.abs(drawn_matrix("butterfly", "hadamard", None, 16, draw)), 0.25), "the butterfly at pi/4 is flat")
+    q, v = quaternion_matrix([0, 1, 0, 0]), np.array([0, 0, 1, 0])
+    expect(np.array_equal(q @ v, [0, 0, 0, 1]) and np.array_equal(quaternion_matrix([0, 1, 0, 0], right=True) @ v, [0, 0, 0, -1]), "i j = k and j i = -k")
+    expect(list(zigzag([3, 8, 1, 8, 5, 2, 7, 0], 4)) == [1, 4, 0, 7, 3, 6, 5, 2], "channels are dealt in zigzag")
+
     rope = Rope("neox", 8, 1e4, 1.0, 0.0, 1.0, None)
     x, pos = np.random.RandomState(1).randn(2, 3, 8), np.array([[0, 1, 383], [5, 6, 70000]])
     turned = rotate(x, rope_tables(rope, pos), rope_pairs(rope, "native"), 1)
