@@ -273,6 +273,16 @@ static void householder_reflects(void **state)
         t->type->forward_ref(t->state, y, 0);
         for (size_t i = 0; i < N; i++)
             CHECK_CLOSE(y[i], x[i], 0, 1e-12);
+        /* the float path: reflectors up to k = d/4, the product beyond */
+        float z[N], scratch[N];
+        for (size_t i = 0; i < N; i++)
+            z[i] = (float)i - 3.5f;
+        gyre_transform_forward(t, z, 1, N, NULL, scratch);
+        for (size_t i = 0; i < N; i++)
+            CHECK_CLOSE((double)z[i], x[i], 0, 2e-5);
+        gyre_transform_inverse(t, z, 1, N, NULL, scratch);
+        for (size_t i = 0; i < N; i++)
+            CHECK_CLOSE((double)z[i], (double)i - 3.5, 0, 2e-5);
         free(rest);
         free(m);
         gyre_transform_free(t);

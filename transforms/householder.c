@@ -2,17 +2,17 @@
  *
  * Reflector j (from 1) has normals (j-1) d .. j d - 1 of docs/random.md, purpose 4; H_1 acts first, the inverse applies H_k first. A. S. Householder,
  * "Unitary triangularization of a nonsymmetric matrix", J. ACM 5 (1958); products of few reflectors as a parametrisation: arXiv 1612.00188. Any d up to 4096
- * and 1 <= k <= d; 4 k d operations, as many as a dense matrix at k = d/2 (`half`, rounded down); nothing stored. Determinant (-1)^k. A subspace of at least
- * d - k dimensions stays as it is: not a Haar rotation for k < d, nor for k = d.
+ * and 1 <= k <= d (`half`: d/2, rounded down); nothing stored. 4 k d operations, one reflector after another; from k > d/4 on the product is multiplied out
+ * when it is built (2 d^2 operations, and fewer roundings). Determinant (-1)^k. A subspace of at least d - k dimensions stays as it is; not uniform on O(d).
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/random.h"
-#include "transforms/transform.h"
+#include "transforms/matrix.h"
 
-enum { DIM_MOST = 4096, LANES = 8 };
+enum { LANES = 8 };
 
 typedef struct options {
     int64_t k;
@@ -23,11 +23,12 @@ typedef struct householder {
     size_t dim, k;
     double *exact; /* k x d: v sqrt2 / |v|, so that H x = x - w (w'x) */
     float *w;
+    void *product; /* the whole as a gyre_matrix, or NULL for few reflectors */
 } householder;
 
 static const char *const words[] = {"half", NULL}, *const scopes[] = {"layer", "head", NULL};
 static const gyre_option table[] = {
-    {"k", GYRE_OPTION_INT, offsetof(options, k), "half", 1, DIM_MOST, words, "", "number of reflectors; half: d/2"},
+    {"k", GYRE_OPTION_INT, offsetof(options, k), "half", 1, GYRE_MATRIX_MOST, words, "", "number of reflectors; half: d/2"},
     {"per", GYRE_OPTION_CHOICE, offsetof(options, per), "layer", 0, 0, scopes, "", "what shares one draw"},
     {0},
 };
@@ -40,8 +41,8 @@ static size_t count_of(const options *o, size_t dim)
 static bool applicable(const gyre_site *site, const void *values, char why[GYRE_WHY])
 {
     size_t k = count_of(values, site->dim);
-    if (site->dim > DIM_MOST)
-        (void)snprintf(why, GYRE_WHY, "the head dimension %zu is above %d", site->dim, (int)DIM_MOST);
+    if (site->dim > GYRE_MATRIX_MOST)
+        (void)snprintf(why, GYRE_WHY, "the head dimension %zu is above %d", site->dim, (int)GYRE_MATRIX_MOST);
     else if (k == 0)
         (void)snprintf(why, GYRE_WHY, "half of the head dimension %zu is no reflector", site->dim);
     else if (k > site->dim)
@@ -56,9 +57,39 @@ static void release(void *state)
     householder *h = state;
     if (h == NULL)
         return;
+    gyre_matrix_free(h->product);
     free(h->w);
     free(h->exact);
     free(h);
+}
+
+static void reflect_ref(const double *w, double *x, size_t n)
+{
+    double dot = 0;
+    for (size_t i = 0; i < n; i++)
+        dot += w[i] * x[i];
+    for (size_t i = 0; i < n; i++)
+        x[i] -= w[i] * dot;
+}
+
+/* Row i of the product is what its transpose, H_1 ... H_k, makes of unit vector i. */
+static gyre_status multiply_out(householder *h, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t n = h->dim;
+    double *m = NULL, *taken;
+    GYRE_NEW(&m, n * n);
+    for (size_t i = 0; i < n; i++) {
+        m[i * n + i] = 1.0;
+        for (size_t j = h->k; j-- > 0;)
+            reflect_ref(h->exact + j * n, m + i * n, n);
+    }
+    taken = m;
+    m = NULL;
+    GYRE_TRY(gyre_matrix_new(n, taken, NULL, 0, &h->product, err));
+done:
+    free(m);
+    return st;
 }
 
 static gyre_status init(const gyre_site *site, unsigned ordinal, const void *values, void **state, gyre_error *err)
@@ -82,6 +113,8 @@ static gyre_status init(const gyre_site *site, unsigned ordinal, const void *val
             h->w[j * h->dim + i] = (float)v[i];
         }
     }
+    if (4 * h->k > h->dim)
+        GYRE_TRY(multiply_out(h, err));
     *state = h;
     h = NULL;
 done:
@@ -104,19 +137,19 @@ static void reflect(const float *w, float *x, size_t n)
         x[i] -= w[i] * dot;
 }
 
-static void reflect_ref(const double *w, double *x, size_t n)
+static size_t scratch_bytes(const void *state)
 {
-    double dot = 0;
-    for (size_t i = 0; i < n; i++)
-        dot += w[i] * x[i];
-    for (size_t i = 0; i < n; i++)
-        x[i] -= w[i] * dot;
+    const householder *h = state;
+    return h->product != NULL ? gyre_matrix_scratch(h->product) : 0;
 }
 
 static void forward(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
 {
-    (void)pos, (void)scratch;
     const householder *h = state;
+    if (h->product != NULL) {
+        gyre_matrix_forward(h->product, x, n, stride, pos, scratch);
+        return;
+    }
     for (size_t r = 0; r < n; r++, x += stride)
         for (size_t j = 0; j < h->k; j++)
             reflect(h->w + j * h->dim, x, h->dim);
@@ -124,8 +157,11 @@ static void forward(const void *state, float *x, size_t n, size_t stride, const 
 
 static void inverse(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
 {
-    (void)pos, (void)scratch;
     const householder *h = state;
+    if (h->product != NULL) {
+        gyre_matrix_inverse(h->product, x, n, stride, pos, scratch);
+        return;
+    }
     for (size_t r = 0; r < n; r++, x += stride)
         for (size_t j = h->k; j-- > 0;)
             reflect(h->w + j * h->dim, x, h->dim);
@@ -164,4 +200,5 @@ const gyre_transform_type gyre_transform_householder = {
     .free = release,
     .options = table,
     .applicable = applicable,
+    .scratch = scratch_bytes,
 };
