@@ -17,7 +17,7 @@
 #include "transforms/chain.h"
 
 /* Tokens over which what is stored once is spread in `side` bits. */
-enum { GYRE_SIDE_TOKENS = 4096, GYRE_CODEC_TEXT = 2048 };
+enum { GYRE_SIDE_TOKENS = 4096, GYRE_CODEC_TEXT = 6144 };
 
 typedef enum gyre_order { GYRE_ORDER_HALF_SPLIT = 0, GYRE_ORDER_NATIVE = 1 } gyre_order;
 

@@ -520,6 +520,58 @@ done:
     return st;
 }
 
+gyre_status gyre_h5_rank(hid_t parent, const char *name, int *rank, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char file[512];
+    hid_t set = H5I_INVALID_HID, space = H5I_INVALID_HID;
+    if (!gyre_h5_exists(parent, name))
+        GYRE_FAIL(GYRE_E_INPUT, "%s: the dataset %s is missing", file_of(parent, file, sizeof file), name);
+    set = H5Dopen2(parent, name, H5P_DEFAULT);
+    space = set < 0 ? set : H5Dget_space(set);
+    *rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
+    if (*rank < 0)
+        GYRE_H5_FAIL(GYRE_E_INPUT, "%s: %s is not a readable dataset", file_of(parent, file, sizeof file), name);
+done:
+    if (space >= 0)
+        (void)H5Sclose(space);
+    if (set >= 0)
+        (void)H5Dclose(set);
+    return st;
+}
+
+gyre_status gyre_h5_read_part(hid_t parent, const char *name, hid_t memory_type, int rank, const hsize_t *start, const hsize_t *count, void *data,
+                              gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char file[512];
+    hid_t set = H5I_INVALID_HID, type = H5I_INVALID_HID, from = H5I_INVALID_HID, to = H5I_INVALID_HID;
+    hsize_t own[GYRE_H5_MAX_RANK] = {0};
+    GYRE_TRY(set_open(parent, name, rank, own, &set, err));
+    for (int i = 0; i < rank; i++)
+        if (count[i] > own[i] || start[i] > own[i] - count[i])
+            GYRE_FAIL(GYRE_E_INPUT, "%s: %llu entries from %llu on do not fit dimension %d of %s, which has %llu", file_of(parent, file, sizeof file),
+                      (unsigned long long)count[i], (unsigned long long)start[i], i, name, (unsigned long long)own[i]);
+    type = H5Dget_type(set);
+    if (type < 0 || H5Tget_class(type) != H5Tget_class(memory_type))
+        GYRE_H5_FAIL(GYRE_E_INPUT, "%s: the dataset %s is not of the expected type", file_of(parent, file, sizeof file), name);
+    from = H5Dget_space(set);
+    to = H5Screate_simple(rank, count, NULL);
+    if (from < 0 || to < 0 || H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Dread(set, memory_type, to, from, H5P_DEFAULT, data) < 0)
+        GYRE_H5_FAIL(GYRE_E_INPUT, "%s: a part of the dataset %s cannot be read: the file is damaged", file_of(parent, file, sizeof file), name);
+done:
+    if (to >= 0)
+        (void)H5Sclose(to);
+    if (from >= 0)
+        (void)H5Sclose(from);
+    if (type >= 0)
+        (void)H5Tclose(type);
+    if (set >= 0)
+        (void)H5Dclose(set);
+    return st;
+}
+
 gyre_status gyre_h5_read_texts(hid_t parent, const char *name, size_t count, char ***out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;

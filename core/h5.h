@@ -51,8 +51,14 @@ gyre_status gyre_h5_write_text(hid_t parent, const char *name, const char *text,
 /* Shape of a dataset: rank must be `rank`. */
 gyre_status gyre_h5_shape(hid_t parent, const char *name, int rank, hsize_t *dims, gyre_error *err);
 
+/* Number of dimensions of a dataset. */
+gyre_status gyre_h5_rank(hid_t parent, const char *name, int *rank, gyre_error *err);
+
 /* Reads a whole dataset whose shape must equal dims; `count` elements of memory_type arrive at data. */
 gyre_status gyre_h5_read(hid_t parent, const char *name, hid_t memory_type, int rank, const hsize_t *dims, void *data, gyre_error *err);
+/* Reads the block of `count` elements per dimension that begins at `start`. */
+gyre_status gyre_h5_read_part(hid_t parent, const char *name, hid_t memory_type, int rank, const hsize_t *start, const hsize_t *count, void *data,
+                              gyre_error *err);
 /* Reads count strings (rank 1, or rank 0 with count 1); the caller frees each and the array. */
 gyre_status gyre_h5_read_texts(hid_t parent, const char *name, size_t count, char ***out, gyre_error *err);
 gyre_status gyre_h5_read_text(hid_t parent, const char *name, char **out, gyre_error *err);

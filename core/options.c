@@ -53,8 +53,8 @@ void gyre_option_domain(const gyre_option *o, char *text, size_t size)
         int n_ = snprintf(text + used, size - used, __VA_ARGS__);                                                              \
         used = n_ > 0 && used + (size_t)n_ < size ? used + (size_t)n_ : used;                                                  \
     } while (0)
-    if (o->type == GYRE_OPTION_BOOL) {
-        ADD("true or false");
+    if (o->type == GYRE_OPTION_BOOL || o->type == GYRE_OPTION_FILE) {
+        ADD("%s", o->type == GYRE_OPTION_BOOL ? "true or false" : "a file");
         return;
     }
     if (o->choices != NULL) {
@@ -68,6 +68,47 @@ void gyre_option_domain(const gyre_option *o, char *text, size_t size)
     if (o->type == GYRE_OPTION_REAL)
         ADD("a finite number in [%g, %g]", o->lo, o->hi);
 #undef ADD
+}
+
+/* Why a file cannot be read, in the system's words; NULL where it can. A folder opens and then does not read. */
+static const char *unreadable(const char *path)
+{
+    errno = 0;
+    FILE *f = fopen(path, "rb");
+    bool ok = f != NULL && (fgetc(f) != EOF || !ferror(f));
+    int reason = errno;
+    if (f != NULL)
+        (void)fclose(f);
+    return ok ? NULL : strerror(reason);
+}
+
+static bool parse_file(const char *text, gyre_option_file *value, char *why)
+{
+    gyre_option_file parsed = {0};
+    const char *reason = text[0] == '\0' ? "no file is named" : strlen(text) >= sizeof parsed.path ? "the path is too long" : unreadable(text);
+    if (reason == NULL && gyre_sha256_file(text, parsed.sha256, NULL) != GYRE_OK)
+        reason = "reading it failed";
+    if (reason != NULL) {
+        size_t n = strlen(text), tail = n > 80 ? n - 80 : 0;
+        if (why != NULL)
+            (void)snprintf(why, GYRE_OPTION_TEXT, "'%s%.80s' cannot be read: %.50s", tail > 0 ? "..." : "", text + tail, reason);
+        return false;
+    }
+    memcpy(parsed.path, text, strlen(text));
+    *value = parsed;
+    return true;
+}
+
+gyre_status gyre_option_file_check(const gyre_option_file *file, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char now[GYRE_SHA256_HEX];
+    GYRE_TRY(gyre_sha256_file(file->path, now, err));
+    if (strcmp(now, file->sha256) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "%s changed since the configuration was read: its SHA-256 was %.12s..., now it is %.12s...: start again", file->path,
+                  file->sha256, now);
+done:
+    return st;
 }
 
 bool gyre_option_parse(const gyre_option *o, void *values, const char *text, char *why)
@@ -109,6 +150,8 @@ bool gyre_option_parse(const gyre_option *o, void *values, const char *text, cha
             memcpy(at, &value, sizeof value);
         break;
     }
+    case GYRE_OPTION_FILE:
+        return parse_file(text, (gyre_option_file *)(void *)at, why);
     }
     if (!ok && why != NULL) {
         char domain[GYRE_OPTION_TEXT];
@@ -151,6 +194,8 @@ void gyre_option_print(const gyre_option *o, const void *values, char *text, siz
         bool value;
         memcpy(&value, at, sizeof value);
         (void)snprintf(text, size, "%s", value ? "true" : "false");
+    } else if (o->type == GYRE_OPTION_FILE) {
+        (void)snprintf(text, size, "sha256:%s", ((const gyre_option_file *)(const void *)at)->sha256);
     } else {
         int value;
         memcpy(&value, at, sizeof value);

@@ -519,7 +519,7 @@ bool gyre_yaml_options(gyre_yaml *yaml, const gyre_yaml_node *map, const gyre_ya
             if (o->fallback == NULL)
                 gyre_yaml_fault(yaml, map != NULL ? map : where, path, "'%s' is missing: %s", o->key, o->help);
         } else if (gyre_yaml_want(yaml, item, at, GYRE_YAML_SCALAR)) {
-            if (item->quoted && o->type != GYRE_OPTION_CHOICE)
+            if (item->quoted && o->type != GYRE_OPTION_CHOICE && o->type != GYRE_OPTION_FILE)
                 gyre_yaml_fault(yaml, item, at, "\"%.40s\" is quoted text: write the value without quotes", item->text);
             else if (!gyre_option_parse(o, values, item->text, why))
                 gyre_yaml_fault(yaml, item, at, "%s", why);

@@ -148,6 +148,80 @@ static gyre_status parse(const char *text, gyre_yaml **yaml, gyre_error *error)
     return gyre_yaml_parse("t.yaml", text, strlen(text), yaml, error);
 }
 
+typedef struct file_values {
+    gyre_option_file file;
+    bool on;
+} file_values;
+
+static const gyre_option file_table[] = {
+    {"file", GYRE_OPTION_FILE, offsetof(file_values, file), NULL, 0, 0, NULL, "", "a matrix"},
+    {"on", GYRE_OPTION_BOOL, offsetof(file_values, on), "true", 0, 0, NULL, "", "switch"},
+    {0},
+};
+
+static void put_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A file is its contents: two paths of equal contents are one value, a changed file is found, what cannot be read is refused with the reason. */
+static void option_files(void **state)
+{
+    (void)state;
+    static const char abc[] = "file=sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad,on=true";
+    char folder[] = "/tmp/gyre-option-XXXXXX", path[2][64], text[GYRE_CANONICAL_TEXT], why[GYRE_OPTION_TEXT], longest[GYRE_OPTION_PATH + 1], document[128];
+    file_values v = {0};
+    gyre_error error;
+    gyre_yaml *yaml;
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path[i], sizeof path[i], "%s/%d", folder, i);
+        put_text(path[i], "abc");
+        assert_false(gyre_options_defaults(file_table, &v));
+        assert_true(gyre_option_parse(&file_table[0], &v, path[i], why));
+        gyre_options_canonical(file_table, &v, text, sizeof text);
+        assert_string_equal(text, abc);
+        CHECK_OK(gyre_option_file_check(&v.file, &error), &error);
+    }
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    const struct {
+        const char *text, *says;
+    } refused[] = {{"", "no file is named"}, {"/nonexistent/matrix.h5", "'/nonexistent/matrix.h5' cannot be read: No such file"}, {folder, "Is a directory"},
+                   {longest, "xxx' cannot be read: the path is too long"}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_false(gyre_option_parse(&file_table[0], &v, refused[i].text, why));
+        assert_false(gyre_option_parse(&file_table[0], &v, refused[i].text, NULL));
+        if (strstr(why, refused[i].says) == NULL)
+            fail_msg("'%s' does not say '%s'", why, refused[i].says);
+    }
+    assert_string_equal(v.file.path, path[1]); /* a refusal changes nothing */
+    gyre_option_domain(&file_table[0], text, sizeof text);
+    assert_string_equal(text, "a file");
+    for (int quoted = 0; quoted < 2; quoted++) {
+        v = (file_values){0};
+        (void)snprintf(document, sizeof document, quoted ? "file: \"%s\"\n" : "file: %s\n", path[0]);
+        CHECK_OK(parse(document, &yaml, &error), &error);
+        assert_true(gyre_yaml_options(yaml, gyre_yaml_root(yaml), gyre_yaml_root(yaml), "dense", file_table, &v));
+        assert_string_equal(v.file.path, path[0]);
+        gyre_yaml_free(yaml);
+    }
+    CHECK_OK(parse("on: false\n", &yaml, &error), &error);
+    assert_false(gyre_yaml_options(yaml, gyre_yaml_root(yaml), gyre_yaml_root(yaml), "dense", file_table, &v));
+    assert_non_null(strstr(gyre_yaml_report(yaml), "'file' is missing"));
+    gyre_yaml_free(yaml);
+    put_text(path[0], "abd");
+    assert_int_equal(gyre_option_file_check(&v.file, &error), GYRE_E_INPUT);
+    assert_non_null(strstr(error.message, "changed since the configuration was read: its SHA-256 was ba7816bf8f01..., now it is a52d159f262b..."));
+    assert_int_equal(remove(path[0]), 0);
+    assert_int_equal(gyre_option_file_check(&v.file, &error), GYRE_E_IO);
+    assert_int_equal(remove(path[1]), 0);
+    assert_int_equal(remove(folder), 0);
+}
+
 static void yaml_refuses(void **state)
 {
     (void)state;
@@ -314,10 +388,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_known_answers),  cmocka_unit_test(streams_are_what_the_page_says), cmocka_unit_test(permutations),
         cmocka_unit_test(halves),                cmocka_unit_test(sha256_known_answer),
-        cmocka_unit_test(option_tables),         cmocka_unit_test(yaml_refuses),
-        cmocka_unit_test(yaml_caps),             cmocka_unit_test(yaml_collects_faults),
-        cmocka_unit_test(yaml_overrides),        cmocka_unit_test(errors_keep_their_trail),
-        cmocka_unit_test(commits_are_whole_or_absent),
+        cmocka_unit_test(option_tables),         cmocka_unit_test(option_files),
+        cmocka_unit_test(yaml_refuses),          cmocka_unit_test(yaml_caps),
+        cmocka_unit_test(yaml_collects_faults),  cmocka_unit_test(yaml_overrides),
+        cmocka_unit_test(errors_keep_their_trail), cmocka_unit_test(commits_are_whole_or_absent),
     };
     return cmocka_run_group_tests_name("core", tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 #include "transforms/transform.h"
 
-enum { GYRE_CHAIN_MOST = 16, GYRE_CHAIN_TEXT = 1024 };
+enum { GYRE_CHAIN_MOST = 16, GYRE_CHAIN_TEXT = 4096 };
 
 typedef struct gyre_chain_spec {
     size_t count;

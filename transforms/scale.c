@@ -9,16 +9,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "transforms/transform.h"
+#include "transforms/channels.h"
 
 typedef struct options {
     int by, per;
 } options;
-
-typedef struct scale {
-    size_t dim;
-    float lambda[];
-} scale;
 
 static const char *const rules[] = {"max", NULL};
 static const char *const scopes[] = {"layer", "head", NULL};
@@ -36,73 +31,23 @@ static void refine(const void *values, gyre_traits *traits)
 static gyre_status init(const gyre_site *site, unsigned ordinal, const void *values, void **state, gyre_error *err)
 {
     (void)ordinal, (void)values;
-    gyre_status st = GYRE_OK;
-    scale *s = NULL;
-    GYRE_TRY(gyre_calloc((void **)&s, 1, sizeof *s + site->dim * sizeof *s->lambda, err));
-    s->dim = site->dim;
-    for (size_t i = 0; i < s->dim; i++)
-        s->lambda[i] = 1.0f;
-    *state = s;
-done:
+    gyre_channels *c = NULL;
+    gyre_status st = gyre_channels_new(site->dim, &c, err);
+    *state = c;
     return st;
 }
 
 static gyre_status fit(void *state, const float *x, size_t n, size_t stride, gyre_error *err)
 {
-    scale *s = state;
-    if (n == 0)
-        return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "scale by max has no calibration rows: name calibration documents");
-    for (size_t i = 0; i < s->dim; i++)
-        s->lambda[i] = 0.0f;
-    for (size_t r = 0; r < n; r++, x += stride)
-        for (size_t i = 0; i < s->dim; i++) {
-            float a = fabsf(x[i]);
-            s->lambda[i] = a > s->lambda[i] ? a : s->lambda[i];
-        }
-    for (size_t i = 0; i < s->dim; i++) {
-        float lambda = 1.0f / s->lambda[i];
-        s->lambda[i] = s->lambda[i] > 0.0f && isfinite(lambda) ? lambda : 1.0f;
+    gyre_status st = GYRE_OK;
+    gyre_channels *c = state;
+    GYRE_TRY(gyre_channels_most(c, "scale by max", x, n, stride, err));
+    for (size_t i = 0; i < c->dim; i++) {
+        float lambda = 1.0f / c->lambda[i];
+        c->lambda[i] = c->lambda[i] > 0.0f && isfinite(lambda) ? lambda : 1.0f;
     }
-    return GYRE_OK;
-}
-
-static size_t stored(const void *state)
-{
-    return ((const scale *)state)->dim;
-}
-
-static void forward(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
-{
-    (void)pos, (void)scratch;
-    const scale *s = state;
-    for (size_t r = 0; r < n; r++, x += stride)
-        for (size_t i = 0; i < s->dim; i++)
-            x[i] *= s->lambda[i];
-}
-
-static void inverse(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch)
-{
-    (void)pos, (void)scratch;
-    const scale *s = state;
-    for (size_t r = 0; r < n; r++, x += stride)
-        for (size_t i = 0; i < s->dim; i++)
-            x[i] /= s->lambda[i];
-}
-
-static void forward_ref(const void *state, double *x, int32_t pos)
-{
-    (void)pos;
-    const scale *s = state;
-    for (size_t i = 0; i < s->dim; i++)
-        x[i] *= (double)s->lambda[i];
-}
-
-static void inverse_ref(const void *state, double *x, int32_t pos)
-{
-    (void)pos;
-    const scale *s = state;
-    for (size_t i = 0; i < s->dim; i++)
-        x[i] /= (double)s->lambda[i];
+done:
+    return st;
 }
 
 const gyre_transform_type gyre_transform_scale = {
@@ -116,13 +61,13 @@ const gyre_transform_type gyre_transform_scale = {
                .becomes = GYRE_FRAME_MIXED,
                .fold_into_query = GYRE_FOLD_CONSTANT},
     .init = init,
-    .forward = forward,
-    .inverse = inverse,
-    .forward_ref = forward_ref,
-    .inverse_ref = inverse_ref,
+    .forward = gyre_channels_forward,
+    .inverse = gyre_channels_inverse,
+    .forward_ref = gyre_channels_forward_ref,
+    .inverse_ref = gyre_channels_inverse_ref,
     .free = free,
     .options = table,
     .refine = refine,
-    .stored = stored,
+    .stored = gyre_channels_stored,
     .fit = fit,
 };

@@ -39,7 +39,7 @@ typedef struct gyre_traits {
     gyre_fold fold_into_query;
 } gyre_traits;
 
-enum { GYRE_OPTIONS_BYTES = 64, GYRE_WHY = 256 };
+enum { GYRE_OPTIONS_BYTES = 576, GYRE_WHY = 256 }; /* room for one file and a few numbers */
 
 /* Option values of any variant, by value. */
 typedef struct gyre_option_values {
