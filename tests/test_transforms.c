@@ -181,7 +181,7 @@ enum { SETS_MOST = 96, TEXTS_MOST = 32, TEXT = 512 };
 
 typedef struct option_set {
     gyre_option_values values;
-    bool plain; /* holds no number of the battery's choice, so the variant shows what its traits say */
+    bool plain; /* holds no number or file of the battery's choice, so the variant shows what its traits say */
 } option_set;
 
 static void centre_by(size_t dim, char text[TEXT])
@@ -216,6 +216,11 @@ static size_t option_texts(const gyre_option *o, size_t dim, char texts[TEXTS_MO
     return n;
 }
 
+static bool is_word(const gyre_option *o)
+{
+    return o->type == GYRE_OPTION_CHOICE || o->type == GYRE_OPTION_BOOL;
+}
+
 /* Adds a set unless it is there already; canonical text tells. */
 static size_t add_set(const gyre_transform_type *type, option_set *sets, size_t n, const gyre_option_values *values, bool plain)
 {
@@ -239,6 +244,7 @@ static size_t option_sets(const gyre_transform_type *type, size_t dim, option_se
     char why[GYRE_OPTION_TEXT];
     gyre_option_values base = {0};
     size_t n = 0;
+    bool plain = true;
     (void)gyre_options_defaults(type->options, &base);
     for (const gyre_option *o = type->options; o != NULL && o->key != NULL; o++) {
         if (o->fallback != NULL)
@@ -253,15 +259,16 @@ static size_t option_sets(const gyre_transform_type *type, size_t dim, option_se
             fail_msg("%s requires '%s' and nothing says what it is here: add a line to the table above", type->name, o->key);
         if (!gyre_option_parse(o, &base, texts[0], why))
             fail_msg("%s: %s: %s", type->name, o->key, why);
+        plain = plain && is_word(o);
     }
-    n = add_set(type, sets, n, &base, true);
+    n = add_set(type, sets, n, &base, plain);
     for (const gyre_option *o = type->options; o != NULL && o->key != NULL; o++) {
         size_t values = option_texts(o, dim, texts);
         for (size_t v = 0; v < values; v++) {
             gyre_option_values set = base;
             if (!gyre_option_parse(o, &set, texts[v], why))
                 fail_msg("%s: %s: %s", type->name, o->key, why);
-            n = add_set(type, sets, n, &set, o->type == GYRE_OPTION_CHOICE || o->type == GYRE_OPTION_BOOL);
+            n = add_set(type, sets, n, &set, plain && is_word(o));
         }
     }
     return n;
@@ -741,18 +748,12 @@ static bool repeats(const subject *s)
     apply(s->t, gyre_transform_forward, x, y[2], 2, positions);
     if (!same_bits(y[0], y[2], 2 * s->dim))
         broken(s, "the same rows gave other bits the second time");
-    row_at(s, &s->place, ORDINAL, y[0]);
-    row_at(s, &s->place, ORDINAL, y[1]);
     p.site.n_positions = 0;
-    row_at(s, &p, ORDINAL, y[2]);
-    if (!same_bits(y[0], y[1], s->dim))
-        broken(s, "built again it gives other bits");
-    if (!same_bits(y[0], y[2], s->dim))
-        broken(s, "the hint n_positions changes bits");
+    row_at(s, &p, ORDINAL, y[0]);
     normals(x, s->dim, 17);
     apply(s->t, gyre_transform_forward, x, y[1], 1, positions + 2);
     if (!same_bits(y[0], y[1], s->dim))
-        broken(s, "the first one built gives other bits than the second");
+        broken(s, "built again, with another hint n_positions, it gives other bits");
     return true;
 }
 
@@ -766,14 +767,20 @@ static bool per_head(const subject *s)
     return strcmp(word, "head") == 0;
 }
 
+/* Two draws of few numbers may agree; and building is what costs at large dimensions. */
+static bool comparable(const subject *s)
+{
+    return s->dim <= WHOLE_MATRIX && (s->dim >= 63 || !flagged(s, GYRE_SEEDED));
+}
+
 /* Seeded variants change with campaign, seed, layer and ordinal, and with the head just where `per: head` says; others change with none of them. */
 static bool seeds(const subject *s)
 {
     static const char *const axes[] = {"campaign seed", "seed index", "layer", "ordinal", "head"};
     float first[DIM_MOST], other[DIM_MOST];
     bool seeded = flagged(s, GYRE_SEEDED);
-    if (s->dim < 63 && seeded)
-        return false; /* few draws: two may agree */
+    if (!comparable(s))
+        return false;
     row_at(s, &s->place, ORDINAL, first);
     for (size_t axis = 0; axis < 5; axis++) {
         place p = s->place;
@@ -795,7 +802,7 @@ static bool streams(const subject *s)
     float keys[DIM_MOST], values[DIM_MOST];
     place p[2];
     bool seeded = flagged(s, GYRE_SEEDED);
-    if (!(s->t->traits.accepts & GYRE_FRAME_VALUE) || (seeded && s->dim < 63))
+    if (!(s->t->traits.accepts & GYRE_FRAME_VALUE) || !comparable(s))
         return false;
     for (int v = 0; v < 2; v++) {
         make_place_of(&p[v], s->dim, v ? GYRE_V : GYRE_K);
@@ -824,7 +831,7 @@ static bool needs_are_true(const subject *s)
     if (needs(s, GYRE_NEEDS_BIAS)) {
         if (make(s, &p, ORDINAL, &t, &error) != GYRE_E_APPLICABLE || t != NULL || strstr(error.message, "bias") == NULL)
             broken(s, "without a key bias it says '%s'", error.message);
-    } else {
+    } else if (s->dim <= WHOLE_MATRIX) {
         row_at(s, &s->place, ORDINAL, a);
         row_at(s, &p, ORDINAL, b);
         if (!same_bits(a, b, s->dim))
@@ -1434,7 +1441,7 @@ int main(int argc, char **argv)
     int failed = cmocka_run_group_tests_name("transforms", of_one, NULL, NULL);
     failed += _cmocka_run_group_tests("transform battery", battery, n + 1, NULL, NULL);
     print_table(stdout);
-    FILE *table = shortened ? NULL : fopen(GYRE_BATTERY_TABLE, "w");
+    FILE *table = shortened ? NULL : fopen(GYRE_BATTERY_FOLDER "/transforms-battery.txt", "w");
     if (table != NULL) {
         print_table(table);
         (void)fclose(table);
