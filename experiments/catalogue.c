@@ -10,6 +10,7 @@ const char *const gyre_families[] = {"transforms", "quantizers", "metrics", NULL
 const size_t gyre_entry_dims[GYRE_ENTRY_DIMS] = {64, 80, 96, 112, 128, 192, 256, 320, 576};
 static const size_t rate_dims[GYRE_ENTRY_RATES] = {64, 128};
 enum { DIM_MOST = 576 };
+_Static_assert((int)GYRE_ENTRY_WHY >= (int)GYRE_WHY && (int)GYRE_ENTRY_WHY >= (int)GYRE_QUANTIZER_WHY, "reasons of every family fit");
 
 /* ---- texts ---- */
 
@@ -80,19 +81,30 @@ static void quantizer_facts(const void *type, const void *values, gyre_entry *e)
     fact(e, "payload bits per value", false, t->bits_formula);
 }
 
+/* Option values of any family. */
+typedef union any_values {
+    gyre_option_values of_transform;
+    gyre_quantizer_values of_quantizer;
+} any_values;
+
 typedef void (*fill)(const void *type, const void *values, gyre_entry *e);
+
+static size_t words_of(const gyre_option *o)
+{
+    size_t words = o->type == GYRE_OPTION_BOOL ? 2 : 0;
+    while (o->type != GYRE_OPTION_BOOL && o->choices != NULL && o->choices[words] != NULL)
+        words++;
+    return words;
+}
 
 /* The text of the n-th value worth trying: every word, both truths, the ends of a range; false behind the last. */
 static bool candidate(const gyre_option *o, size_t n, char *text, size_t size)
 {
-    size_t words = 0;
-    while (o->choices != NULL && o->choices[words] != NULL)
-        words++;
+    static const char *const truths[] = {"false", "true"};
+    size_t words = words_of(o);
     if (n < words)
-        return snprintf(text, size, "%s", o->choices[n]) > 0;
+        return snprintf(text, size, "%s", (o->type == GYRE_OPTION_BOOL ? truths : o->choices)[n]) > 0;
     n -= words;
-    if (o->type == GYRE_OPTION_BOOL)
-        return n < 2 && snprintf(text, size, "%s", n == 0 ? "false" : "true") > 0;
     if (o->type != GYRE_OPTION_INT && o->type != GYRE_OPTION_REAL)
         return false;
     return n < 2 && snprintf(text, size, o->type == GYRE_OPTION_INT ? "%.0f" : "%.17g", n == 0 ? o->lo : o->hi) > 0;
@@ -130,10 +142,7 @@ static void changes(gyre_entry *e, fill facts, const void *type, const void *val
     for (const gyre_option *o = e->options; o != NULL && o->key != NULL; o++)
         for (size_t n = 0; candidate(o, n, value, sizeof value); n++) {
             gyre_entry other = {0};
-            union {
-                gyre_option_values of_transform;
-                gyre_quantizer_values of_quantizer;
-            } changed;
+            any_values changed;
             memcpy(&changed, values, size);
             if (!gyre_option_parse(o, &changed, value, NULL))
                 continue;
@@ -200,16 +209,67 @@ static void general(const char *why, size_t dim, char *text, size_t size)
     text[used] = '\0';
 }
 
-/* The reason without the name that stands in front of it. */
-static void put_place(gyre_entry *e, size_t dim, bool applies, const char *why)
+typedef bool (*question)(const void *what, const gyre_site *site, const void *values, char why[GYRE_ENTRY_WHY]);
+
+static bool transform_applies(const void *type, const gyre_site *site, const void *values, char why[GYRE_ENTRY_WHY])
+{
+    return gyre_transform_applies(type, site, values, why);
+}
+
+static bool chain_applies(const void *spec, const gyre_site *site, const void *values, char why[GYRE_ENTRY_WHY])
+{
+    (void)values;
+    return gyre_chain_applies(spec, site, why);
+}
+
+static bool quantizer_applies(const void *type, const gyre_site *site, const void *values, char why[GYRE_ENTRY_WHY])
+{
+    return gyre_quantizer_applies(type, site, values, why);
+}
+
+/* Reasons lose the variant's own name in front. */
+static void ask(const char *name, question applies, const void *what, const void *values, gyre_setting *s)
 {
     static const char verb[] = " does not apply: ";
-    size_t name = strlen(e->name);
-    if (strncmp(why, e->name, name) == 0 && strncmp(why + name, verb, sizeof verb - 1) == 0)
-        why += name + sizeof verb - 1;
-    e->at[e->n_at].dim = dim;
-    e->at[e->n_at].applies = applies;
-    general(applies ? "" : why, dim, e->at[e->n_at++].why, GYRE_ENTRY_WHY);
+    size_t length = strlen(name);
+    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++) {
+        place p;
+        char text[GYRE_ENTRY_WHY] = "";
+        const char *why = text;
+        make_place(&p, gyre_entry_dims[i]);
+        s->at[i].dim = gyre_entry_dims[i];
+        s->at[i].applies = applies(what, &p.site, values, text);
+        if (strncmp(why, name, length) == 0 && strncmp(why + length, verb, sizeof verb - 1) == 0)
+            why += length + sizeof verb - 1;
+        general(s->at[i].applies ? "" : why, gyre_entry_dims[i], s->at[i].why, GYRE_ENTRY_WHY);
+    }
+}
+
+static bool same_places(const gyre_setting *a, const gyre_setting *b)
+{
+    bool same = true;
+    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++)
+        same = same && a->at[i].applies == b->at[i].applies;
+    return same;
+}
+
+/* The default, then each word of an option, one at a time, with which it applies elsewhere. */
+static void settings(gyre_entry *e, question applies, const void *type, const void *values, size_t size)
+{
+    char value[GYRE_OPTION_TEXT];
+    ask(e->name, applies, type, values, &e->settings[e->n_settings++]);
+    for (const gyre_option *o = e->options; o != NULL && o->key != NULL; o++)
+        for (size_t n = 0; n < words_of(o) && candidate(o, n, value, sizeof value) && e->n_settings < GYRE_ENTRY_SETTINGS; n++) {
+            any_values changed;
+            gyre_setting *s = &e->settings[e->n_settings];
+            memcpy(&changed, values, size);
+            if (!gyre_option_parse(o, &changed, value, NULL))
+                continue;
+            ask(e->name, applies, type, &changed, s);
+            bool also = e->assumed[0] != '\0' && o->fallback != NULL;
+            (void)snprintf(s->text, sizeof s->text, "%.60s%s%.40s=%.40s", also ? e->assumed : "", also ? ", " : "", o->key, value);
+            e->n_settings += same_places(s, &e->settings[0]) ? 0 : 1;
+        }
 }
 
 static void transform_entry(const gyre_transform_type *t, gyre_entry *e)
@@ -219,13 +279,8 @@ static void transform_entry(const gyre_transform_type *t, gyre_entry *e)
     bool buildable = assume(e, &values);
     transform_facts(t, &values, e);
     changes(e, transform_facts, t, &values, sizeof values);
-    for (size_t i = 0; buildable && i < GYRE_ENTRY_DIMS; i++) {
-        place p;
-        char why[GYRE_WHY] = "";
-        make_place(&p, gyre_entry_dims[i]);
-        bool applies = gyre_transform_applies(t, &p.site, &values, why);
-        put_place(e, gyre_entry_dims[i], applies, why);
-    }
+    if (buildable)
+        settings(e, transform_applies, t, &values, sizeof values);
 }
 
 static gyre_status alias_entry(const gyre_chain_alias *a, gyre_entry *e, gyre_error *err)
@@ -237,13 +292,7 @@ static gyre_status alias_entry(const gyre_chain_alias *a, gyre_entry *e, gyre_er
     for (const char *const *element = a->elements; *element != NULL; element++)
         add(text, GYRE_ENTRY_TEXT, ", ", *element);
     GYRE_TRY(gyre_chain_add_alias(&spec, a, err));
-    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++) {
-        place p;
-        char why[GYRE_WHY] = "";
-        make_place(&p, gyre_entry_dims[i]);
-        bool applies = gyre_chain_applies(&spec, &p.site, why);
-        put_place(e, gyre_entry_dims[i], applies, why);
-    }
+    settings(e, chain_applies, &spec, NULL, 0);
 done:
     return st;
 }
@@ -254,13 +303,8 @@ static void quantizer_entry(const gyre_quantizer_type *t, gyre_entry *e)
     bool buildable = assume(e, &e->values);
     quantizer_facts(t, &e->values, e);
     changes(e, quantizer_facts, t, &e->values, sizeof e->values);
-    for (size_t i = 0; buildable && i < GYRE_ENTRY_DIMS; i++) {
-        place p;
-        char why[GYRE_QUANTIZER_WHY] = "";
-        make_place(&p, gyre_entry_dims[i]);
-        bool applies = gyre_quantizer_applies(t, &p.site, &e->values, why);
-        put_place(e, gyre_entry_dims[i], applies, why);
-    }
+    if (buildable)
+        settings(e, quantizer_applies, t, &e->values, sizeof e->values);
 }
 
 static void metric_entry(const gyre_metric_type *m, gyre_entry *e)

@@ -32,14 +32,18 @@ static size_t place_of(reasons *r, const char *why)
     return i < REASONS_MOST ? i + 1 : REASONS_MOST;
 }
 
-static void cell(FILE *out, reasons *r, const gyre_entry *e, size_t i)
+/* One row: a setting of a variant, or a variant that wants an option (s NULL). */
+static void row(FILE *out, reasons *r, const gyre_entry *e, const gyre_setting *s)
 {
-    char why[GYRE_ENTRY_WHY];
-    (void)snprintf(why, sizeof why, "needs: %s", e->wants);
-    if (i < e->n_at && e->at[i].applies)
-        (void)fprintf(out, " yes |");
-    else
-        (void)fprintf(out, " (%zu) |", place_of(r, i < e->n_at ? e->at[i].why : why));
+    char wants[GYRE_ENTRY_WHY];
+    const char *with = s != NULL && s->text[0] ? s->text : e->assumed;
+    (void)snprintf(wants, sizeof wants, "needs: %s", e->wants);
+    (void)fprintf(out, "\n| [%s](#%s)%s%s |", e->name, e->name, with[0] ? ", " : "", with);
+    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++)
+        if (s != NULL && s->at[i].applies)
+            (void)fprintf(out, " yes |");
+        else
+            (void)fprintf(out, " (%zu) |", place_of(r, s != NULL ? s->at[i].why : wants));
 }
 
 static void applicability(FILE *out, reasons *r, const gyre_entry *entries, size_t n)
@@ -52,9 +56,10 @@ static void applicability(FILE *out, reasons *r, const gyre_entry *entries, size
     for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++)
         (void)fprintf(out, "---|");
     for (size_t k = 0; k < n; k++) {
-        (void)fprintf(out, "\n| [%s](#%s)%s%s |", entries[k].name, entries[k].name, entries[k].assumed[0] ? ", " : "", entries[k].assumed);
-        for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++)
-            cell(out, r, &entries[k], i);
+        if (entries[k].n_settings == 0)
+            row(out, r, &entries[k], NULL);
+        for (size_t i = 0; i < entries[k].n_settings; i++)
+            row(out, r, &entries[k], &entries[k].settings[i]);
     }
     (void)fprintf(out, "\n%s", r->n > 0 ? "\n" : "");
     for (size_t i = 0; i < r->n; i++) {
@@ -133,8 +138,9 @@ static const char head[] =
     "[definitions.md](definitions.md), how to name it in a configuration on [configuration.md](configuration.md), how to add one on\n"
     "[add-a-rotation.md](add-a-rotation.md).\n\n"
     "The tables show the head dimensions d at which a variant applies, with default options (required ones as named), in a layer of %d KV heads with full RoPE\n"
-    "and a key bias. Elsewhere a cell is SKIPPED with the reason; so it is where a model lacks what the variant needs. Flags and the other traits hold with the same\n"
-    "options; `by option` tells what another value changes in them: of a range, its ends. Payload bits are those of a block of %d tokens, where its size is fixed.\n"
+    "and a key bias; where another word of an option applies elsewhere, it has a row. A cell to which a variant does not apply is SKIPPED with the reason; so it is\n"
+    "where a model lacks what the variant needs. Flags and the other traits hold with the same options; `by option` tells what another value changes in them: of a\n"
+    "range, its ends. Payload bits are those of a block of %d tokens, where its size is fixed.\n"
     "The flags `token_local`, `fixed_size`, `random_access` and `online` together make a quantizer fit for a served cache (arXiv 2604.19157).\n";
 
 gyre_status gyre_catalogue_page(gyre_entry *entries, size_t n, FILE *out, gyre_error *err)

@@ -1,4 +1,5 @@
 /* gyre list, describe: the catalogue as text, JSON or Markdown. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,16 @@ static void json_pair(const char *key, const char *text)
     json_text(text);
 }
 
+/* JSON has no infinities. */
+static void json_number(const char *key, double value)
+{
+    json_key(key);
+    if (isfinite(value))
+        (void)printf("%.17g", value);
+    else
+        (void)printf("null");
+}
+
 /* "a, b" as ["a", "b"]. */
 static void json_list(const char *key, const char *text)
 {
@@ -64,8 +75,10 @@ static void json_option(const gyre_option *o)
     json_text(o->key);
     json_pair("type", (size_t)o->type < sizeof types / sizeof *types ? types[o->type] : "text");
     json_pair("domain", domain);
-    if (o->type == GYRE_OPTION_INT || o->type == GYRE_OPTION_REAL)
-        (void)printf(", \"least\": %.17g, \"most\": %.17g", o->lo, o->hi);
+    if (o->type == GYRE_OPTION_INT || o->type == GYRE_OPTION_REAL) {
+        json_number("least", o->lo);
+        json_number("most", o->hi);
+    }
     if (o->choices != NULL) {
         (void)printf(", \"words\": [");
         for (size_t i = 0; o->choices[i] != NULL; i++) {
@@ -82,6 +95,19 @@ static void json_option(const gyre_option *o)
     (void)putchar('}');
 }
 
+static void json_setting(const gyre_setting *s, bool first)
+{
+    (void)printf("%s{\"with\": ", first ? "" : ", ");
+    json_text(s->text);
+    (void)printf(", \"at\": [");
+    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++) {
+        (void)printf("%s{\"dim\": %zu, \"applies\": %s", i == 0 ? "" : ", ", s->at[i].dim, s->at[i].applies ? "true" : "false");
+        json_pair("why", s->at[i].why);
+        (void)putchar('}');
+    }
+    (void)printf("]}");
+}
+
 static void json_entry(const gyre_entry *e)
 {
     (void)printf("{\"kind\": ");
@@ -93,12 +119,9 @@ static void json_entry(const gyre_entry *e)
         (e->facts[i].list ? json_list : json_pair)(e->facts[i].label, e->facts[i].text);
     json_list("assumed", e->assumed);
     json_list("wants", e->wants);
-    (void)printf(", \"applies_at\": [");
-    for (size_t i = 0; i < e->n_at; i++) {
-        (void)printf("%s{\"dim\": %zu, \"applies\": %s", i == 0 ? "" : ", ", e->at[i].dim, e->at[i].applies ? "true" : "false");
-        json_pair("why", e->at[i].why);
-        (void)putchar('}');
-    }
+    (void)printf(", \"applies\": [");
+    for (size_t i = 0; i < e->n_settings; i++)
+        json_setting(&e->settings[i], i == 0);
     (void)printf("], \"payload_bits_at\": [");
     for (size_t i = 0; i < e->n_rates; i++)
         (void)printf("%s{\"dim\": %zu, \"bits\": %.17g}", i == 0 ? "" : ", ", e->rates[i].dim, e->rates[i].bits);
@@ -121,26 +144,24 @@ static void text_line(const gyre_entry *e)
 }
 
 /* "applies at: 64 128", then a line for each reason: "not at 80 96: the head dimension d is not a power of two". */
-static void text_places(const gyre_entry *e)
+static void text_places(const gyre_setting *s)
 {
     bool told[GYRE_ENTRY_DIMS] = {false};
-    if (e->n_at > 0)
-        (void)printf("  applies at:");
-    for (size_t i = 0; i < e->n_at; i++)
-        if (e->at[i].applies)
-            (void)printf(" %zu", e->at[i].dim);
-    if (e->n_at > 0)
-        (void)printf("\n");
-    for (size_t i = 0; i < e->n_at; i++) {
-        if (e->at[i].applies || told[i])
+    (void)printf("  applies%s%s at:", s->text[0] ? " with " : "", s->text);
+    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++)
+        if (s->at[i].applies)
+            (void)printf(" %zu", s->at[i].dim);
+    (void)printf("\n");
+    for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++) {
+        if (s->at[i].applies || told[i])
             continue;
         (void)printf("  not at");
-        for (size_t k = i; k < e->n_at; k++)
-            if (!e->at[k].applies && strcmp(e->at[k].why, e->at[i].why) == 0) {
+        for (size_t k = i; k < GYRE_ENTRY_DIMS; k++)
+            if (!s->at[k].applies && strcmp(s->at[k].why, s->at[i].why) == 0) {
                 told[k] = true;
-                (void)printf(" %zu", e->at[k].dim);
+                (void)printf(" %zu", s->at[k].dim);
             }
-        (void)printf(": %s\n", e->at[i].why);
+        (void)printf(": %s\n", s->at[i].why);
     }
 }
 
@@ -158,7 +179,8 @@ static void text_entry(const gyre_entry *e)
         (void)printf("  payload bits at %zu: %.10g\n", e->rates[i].dim, e->rates[i].bits);
     if (e->wants[0] != '\0')
         (void)printf("  needs: %s\n", e->wants);
-    text_places(e);
+    for (size_t i = 0; i < e->n_settings; i++)
+        text_places(&e->settings[i]);
     for (const gyre_option *o = e->options; o != NULL && o->key != NULL; o++) {
         char domain[2 * GYRE_OPTION_TEXT];
         gyre_option_domain(o, domain, sizeof domain);

@@ -297,20 +297,22 @@ def described(d, text):
               "quantizer": {"flags", "codes_together", "payload_bits_per_value"}, "metric": {"unit", "defined_for_arms_that_code", "reads_queries"}}
     check(fields[d["kind"]] <= d.keys() and d["summary"] and (d["source"] or d["kind"] == "alias"), f"{name}: what a {d['kind']} tells: {sorted(d)}")
     for o in d["options"]:
-        check(o["key"] and o["domain"] and o["help"] and ("default" in o) != o["required"] and (o["type"] not in ("integer", "real") or o["least"] <= o["most"]), f"{name}: option {o}")
+        check(o["key"] and o["domain"] and o["help"] and ("default" in o) != o["required"] and (o["type"] not in ("integer", "real") or None in (o["least"], o["most"]) or o["least"] <= o["most"]), f"{name}: option {o}")
         check(re.search(rf"^  option {o['key']}: {re.escape(o['domain'])}.*; {'required' if o['required'] else 'default ' + re.escape(o['default'])}; ", text, re.M), f"{name}: option {o['key']} in words")
     required = {o["key"] for o in d["options"] if o["required"]}
     check(required == {a.split("=")[0] for a in d["assumed"]} | set(d["wants"]), f"{name}: required options are assumed or wanted: {required}")
-    dims = [a["dim"] for a in d["applies_at"]]
-    check(dims == ([] if d["kind"] == "metric" or d["wants"] else [64, 80, 96, 112, 128, 192, 256, 320, 576]), f"{name}: applicability at {dims}")
-    for a in d["applies_at"]:
-        line = r"applies at:" if a["applies"] else r"not at"
-        check(a["applies"] == (a["why"] == "") and re.search(rf"^  {line}[ \d]* {a['dim']}\b.*{re.escape(a['why'])}$", text, re.M), f"{name} at {a['dim']}: {a}")
+    check([s["with"] for s in d["applies"][:1]] == ([] if d["kind"] == "metric" or d["wants"] else [""]), f"{name}: the default options come first: {d['applies']}")
+    for s in d["applies"]:
+        check([a["dim"] for a in s["at"]] == [64, 80, 96, 112, 128, 192, 256, 320, 576], f"{name}: applicability {s}")
+        part = re.search(rf"^  applies{' with ' + re.escape(s['with']) if s['with'] else ''} at:.*\n(?:  not at .*\n)*", text, re.M)
+        for a in s["at"]:
+            line = "applies" if a["applies"] else "not at"
+            check(part and a["applies"] == (a["why"] == "") and re.search(rf"^  {line}.* {a['dim']}\b.*{re.escape(a['why'])}$", part[0], re.M), f"{name} at {a['dim']}: {s['with']} {a}")
     if d["wants"]:
         check(f"\n  needs: {', '.join(d['wants'])}\n" in text, f"{name}: needs {d['wants']}, in words")
     if d["kind"] == "quantizer":
         rated, fixed = [r["dim"] for r in d["payload_bits_at"]], "fixed_size" in d["flags"]
-        check(rated == [a["dim"] for a in d["applies_at"] if a["applies"] and a["dim"] in (64, 128) and fixed], f"{name}: bits at {rated}")
+        check(rated == [a["dim"] for s in d["applies"][:1] for a in s["at"] if a["applies"] and a["dim"] in (64, 128) and fixed], f"{name}: bits at {rated}")
         check(all(0 < r["bits"] <= 64 for r in d["payload_bits_at"]), f"{name}: bits {d['payload_bits_at']}")
 
 
@@ -347,7 +349,8 @@ def test_show():
         described(d, good("describe", ["describe", d["name"]], rf"\A{d['kind']} {re.escape(d['name'])}: {re.escape(d['summary'])}\n").out)
     by_name = {d["name"]: d for d in data}
     check([o["bits"] for o in by_name["sym"]["payload_bits_at"]] == [4.5, 4.25] and by_name["sym"]["assumed"] == ["bits=4"], "sym: 4 bits and one binary32 scale a row")
-    check([a["dim"] for a in by_name["unrope"]["applies_at"] if a["applies"]] == [64, 80, 96, 112, 128, 192, 256, 320, 576], "unrope applies where there is RoPE")
+    check(all(a["applies"] for s in by_name["unrope"]["applies"] for a in s["at"]), "unrope applies where there is RoPE")
+    check([a["dim"] for a in by_name["srht"]["applies"][0]["at"] if a["applies"]] == [64, 128, 256], "srht applies at powers of two")
     check("by=mean: needs calibration rows; takes rows in any frame" in by_name["centre"]["by_option"], f"what an option changes: {by_name['centre']['by_option']}")
     path = config()
     good("validate", ["validate", path], "valid; 2 arms")
