@@ -252,6 +252,13 @@ def test_words():
     for shard in ("2/2", "-1/3", "0/0", "a/b", "1", "1/", "/2", "1/2/3", "0.5/2"):
         bad("--shard", ["run", path, "--out", "never", "--shard", shard], 2, "--shard")
     bad("unknown variant", ["describe", "rftf"], 2, "no variant 'rftf'", "did you mean 'rfft'", "gyre list")
+    bad("unknown variant as JSON", ["describe", "softmax_lk", "--json"], 2, "no variant 'softmax_lk'", "did you mean 'softmax_kl'")
+    bad("unknown variant, nothing near", ["describe", "xyzzyx"], 2, "no variant 'xyzzyx': gyre list")
+    bad("two variants", ["describe", "rfft", "sym"], 2, "'sym' is one word too many")
+    bad("unknown family", ["list", "quantizer"], 2, "no family 'quantizer'", "did you mean 'quantizers'")
+    bad("a variant for a family", ["list", "rfft"], 2, "no family 'rfft'", "gyre describe NAME")
+    bad("two forms at once", ["list", "--json", "--markdown"], 2, "exclude each other")
+    bad("a part of the page", ["list", "metrics", "--markdown"], 2, "leave out 'metrics'")
     bad("unknown figure", ["figures", "x.h5", "--only", "forrest"], 2, "forrest", "forest")
 
 
@@ -263,7 +270,7 @@ def test_help():
         a = good("help of a verb", [verb, "--help"], rf"gyre {verb}\b")
         known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", re.sub(r"(?s)\bexample:.*", "", a.out)))
         examples = re.findall(rf"^\s*(?:example: )?(gyre {verb} .*)$", a.out.split("example:")[-1], re.M) if "example:" in a.out else []
-        check(verb == "list" or len(examples) == 1, f"gyre {verb} --help has one example: {examples}")
+        check(len(examples) == 1, f"gyre {verb} --help has one example: {examples}")
         for words in (e.split() for e in examples):
             check(all(w.split("=")[0] in known for w in words if w.startswith("-")), f"the example of {verb} has only options that the help names: {words}, {known}")
             if verb == "capture":
@@ -274,16 +281,77 @@ def test_help():
             good("help behind other words", [verb, "a", "--help"], rf"gyre {verb}\b")
 
 
+def registered_names():
+    """Names of the variants that the registries' tables list, read from their files."""
+    found = []
+    for room in ("transforms", "quant", "metrics"):
+        table = open(os.path.join(SOURCE, room, "registry.c"), encoding="utf-8").read()
+        found += re.findall(r"^    &gyre_[a-z]+_(\w+),", table, re.M)
+    return found
+
+
+def described(d, text):
+    """One entry: complete in JSON, and the same told in words."""
+    name = d["name"]
+    fields = {"transform": {"dimensions", "flags", "needs", "takes_rows_in", "frame_afterwards", "folds_into_the_query"}, "alias": {"chain"},
+              "quantizer": {"flags", "codes_together", "payload_bits_per_value"}, "metric": {"unit", "defined_for_arms_that_code", "reads_queries"}}
+    check(fields[d["kind"]] <= d.keys() and d["summary"] and (d["source"] or d["kind"] == "alias"), f"{name}: what a {d['kind']} tells: {sorted(d)}")
+    for o in d["options"]:
+        check(o["key"] and o["domain"] and o["help"] and ("default" in o) != o["required"] and (o["type"] not in ("integer", "real") or None in (o["least"], o["most"]) or o["least"] <= o["most"]), f"{name}: option {o}")
+        check(re.search(rf"^  option {o['key']}: {re.escape(o['domain'])}.*; {'required' if o['required'] else 'default ' + re.escape(o['default'])}; ", text, re.M), f"{name}: option {o['key']} in words")
+    required = {o["key"] for o in d["options"] if o["required"]}
+    check(required == {a.split("=")[0] for a in d["assumed"]} | set(d["wants"]), f"{name}: required options are assumed or wanted: {required}")
+    check([s["with"] for s in d["applies"][:1]] == ([] if d["kind"] == "metric" or d["wants"] else [""]), f"{name}: the default options come first: {d['applies']}")
+    for s in d["applies"]:
+        check([a["dim"] for a in s["at"]] == [64, 80, 96, 112, 128, 192, 256, 320, 576], f"{name}: applicability {s}")
+        part = re.search(rf"^  applies{' with ' + re.escape(s['with']) if s['with'] else ''} at:.*\n(?:  not at .*\n)*", text, re.M)
+        for a in s["at"]:
+            line = "applies" if a["applies"] else "not at"
+            check(part and a["applies"] == (a["why"] == "") and re.search(rf"^  {line}.* {a['dim']}\b.*{re.escape(a['why'])}$", part[0], re.M), f"{name} at {a['dim']}: {s['with']} {a}")
+    if d["wants"]:
+        check(f"\n  needs: {', '.join(d['wants'])}\n" in text, f"{name}: needs {d['wants']}, in words")
+    if d["kind"] == "quantizer":
+        rated, fixed = [r["dim"] for r in d["payload_bits_at"]], "fixed_size" in d["flags"]
+        check(rated == [a["dim"] for s in d["applies"][:1] for a in s["at"] if a["applies"] and a["dim"] in (64, 128) and fixed], f"{name}: bits at {rated}")
+        check(all(0 < r["bits"] <= 64 for r in d["payload_bits_at"]), f"{name}: bits {d['payload_bits_at']}")
+
+
+def test_variants_page():
+    """docs/variants.md is what the program prints, and what it points at is there."""
+    printed = good("the page", ["list", "--markdown"], r"\A# Variants\n").out
+    docs = os.path.join(SOURCE, "docs")
+    with open(os.path.join(docs, "variants.md"), encoding="utf-8") as f:
+        check(f.read() == printed, "docs/variants.md is not what gyre list --markdown prints: build/gyre list --markdown > docs/variants.md")
+    with open(os.path.join(docs, "definitions.md"), encoding="utf-8") as f:
+        definitions = f.read()
+    for name in registered_names():
+        check(re.search(rf"^\| \[{name}\]\(", printed, re.M) is not None, f"the page has {name}")
+        check(re.search(rf"\b{name}\b", definitions), f"docs/definitions.md defines {name}")
+    for page, anchor in set(re.findall(r"\]\(([\w./-]*)(?:#(\w+))?\)", printed)):
+        text = open(os.path.join(docs, page), encoding="utf-8").read() if page else printed
+        check(not anchor or re.search(rf"^#+ {anchor}$", text, re.M | re.I), f"the page points at {page}#{anchor}")
+
+
 def test_show():
     """list, describe, validate, plan: and their JSON."""
     text, data = good("list", ["list"]).out, json.loads(good("list", ["list", "--json"]).out)
-    check(len(data) == len(text.splitlines()) and all(d["kind"] in ("transform", "alias", "quantizer", "metric") and d["summary"] for d in data), "list --json says what list says")
-    names = {d["name"] for d in data}
-    check({"identity", "signs", "hadamard", "bdr", "rfft", "dht", "dct", "rffthash", "unrope", "centre", "scale", "srht", "srft", "hdhd", "sdht", "sdct", "sym", "asym", "f16", "exact", "nmse", "softmax_kl"} <= names, f"list shows the variants: {sorted(names)}")
-    for name in sorted(names):
-        page = json.loads(good("describe", ["describe", name, "--json"]).out)
-        check(page["name"] == name and isinstance(page["options"], list) and all(o["key"] and o["domain"] and o["help"] for o in page["options"]), f"describe {name} --json")
-    good("describe", ["describe", "sym"], "quantizer sym", "option bits", "option group")
+    check([line.split()[:2] for line in text.splitlines()] == [[d["kind"], d["name"]] for d in data], "list --json says what list says")
+    names = [d["name"] for d in data]
+    check(len(set(names)) == len(names), f"a name has one meaning: {sorted(n for n in names if names.count(n) > 1)}")
+    registered = registered_names()
+    check(set(registered) == {d["name"] for d in data if d["kind"] != "alias"}, f"list shows the registries: {sorted(set(registered) ^ set(names))}")
+    for family, kinds in (("transforms", {"transform", "alias"}), ("quantizers", {"quantizer"}), ("metrics", {"metric"})):
+        part = json.loads(good("list of a family", ["list", family, "--json"]).out)
+        check(part == [d for d in data if d["kind"] in kinds] and part, f"list {family} is that part of the list")
+        check(good("list of a family", ["list", family]).out == "".join(line + "\n" for line in text.splitlines() if line.split()[0] in kinds), f"list {family}, as text")
+    for d in data:
+        check(json.loads(good("describe", ["describe", d["name"], "--json"]).out) == d, f"describe {d['name']} --json is its part of list --json")
+        described(d, good("describe", ["describe", d["name"]], rf"\A{d['kind']} {re.escape(d['name'])}: {re.escape(d['summary'])}\n").out)
+    by_name = {d["name"]: d for d in data}
+    check([o["bits"] for o in by_name["sym"]["payload_bits_at"]] == [4.5, 4.25] and by_name["sym"]["assumed"] == ["bits=4"], "sym: 4 bits and one binary32 scale a row")
+    check(all(a["applies"] for s in by_name["unrope"]["applies"] for a in s["at"]), "unrope applies where there is RoPE")
+    check([a["dim"] for a in by_name["srht"]["applies"][0]["at"] if a["applies"]] == [64, 128, 256], "srht applies at powers of two")
+    check("by=mean: needs calibration rows; takes rows in any frame" in by_name["centre"]["by_option"], f"what an option changes: {by_name['centre']['by_option']}")
     path = config()
     good("validate", ["validate", path], "valid; 2 arms")
     good("plan", ["plan", path], "3 cells, 1 comparisons", "to compute: 3 cells")
