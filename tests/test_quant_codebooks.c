@@ -66,7 +66,7 @@ static double nmse(const gyre_quantizer *q, const float *x, size_t n, double *se
 
 static double simpson(double a, double b, int power)
 {
-    enum { N = 200 };
+    enum { N = 2000 };
     double sum = 0, h = (b - a) / N;
     for (int i = 0; i <= N; i++) {
         double x = a + i * h, w = i == 0 || i == N ? 1 : i % 2 ? 4 : 2;
@@ -88,14 +88,14 @@ static void codebook_of_the_normal(void **state)
         CHECK_OK(gyre_codebook_gaussian(&book, bits, &err), &err);
         for (size_t i = 0; i < n; i++) {
             double a = i > 0 ? (double)book.limit[i - 1] : -12, b = i + 1 < n ? (double)book.limit[i] : 12, c = (double)book.centroid[i];
-            CHECK_CLOSE(simpson(a, b, 1) / simpson(a, b, 0), c, 0, 2e-6);
+            CHECK_CLOSE(simpson(a, b, 1) / simpson(a, b, 0), c, 0, 1e-6);
             lost += simpson(a, b, 0) * c * c - 2 * c * simpson(a, b, 1);
             assert_true(book.centroid[i] == -book.centroid[n - 1 - i]);
             if (i + 1 < n)
                 CHECK_CLOSE(b, 0.5 * (c + (double)book.centroid[i + 1]), 0, 5e-7);
         }
         if (bits <= 4)
-            CHECK_CLOSE(lost, error[bits - 1], 0, 5.1e-6);
+            CHECK_CLOSE(lost, error[bits - 1], 0, 1e-5); /* 0.034548 is printed as 0.03454 */
         for (size_t i = 0; i < 8 && bits == 4; i++)
             CHECK_CLOSE((double)book.centroid[8 + i], four[i], 0, 5.1e-5);
         for (int k = -6000; k <= 6000; k++) { /* the nearest, the lower of two */
@@ -218,7 +218,7 @@ static void turboquant_is_unbiased(void **state)
 static void turboquant_distortion(void **state)
 {
     (void)state;
-    enum { SEEDS = 12, N = 150, QUERIES = 8, D = 128 };
+    enum { SEEDS = 6, N = 600, QUERIES = 8, D = 128 };
     static const char *const widths[] = {"1", "2", "3", "4"};
     static const double mse[] = {1.0, 0.36338, 0.11748, 0.03454}, printed[] = {1.57, 0.56, 0.18, 0.047};
     float *x = malloc(N * D * sizeof *x), *y = malloc(N * D * sizeof *y), *queries = malloc(QUERIES * N * D * sizeof *queries);
@@ -267,7 +267,7 @@ static double power_of_sine(int m, double lo, double hi, int power)
     return sum * h / 3;
 }
 
-/* sin^m(2 psi) has the integral Gamma((m+1)/2)^2 2^m / Gamma(m+1) on [0, pi/2]. A block that points along the codebook's angles comes back; those angles are the means of their cells
+/* sin^m(2 psi) has the integral Gamma((m+1)/2)^2 2^(m-1) / Gamma(m+1) on [0, pi/2]. A block that points along the codebook's angles comes back; those angles are the means of their cells
  * by another integral; the radius is kept; the payload is 62/16. */
 static void polar_angles(void **state)
 {
@@ -276,7 +276,7 @@ static void polar_angles(void **state)
     gyre_quantizer *q = make_dim(&(choice){"polarquant", {"radius", "f32", NULL}}, 16);
     for (int level = 2; level <= 4; level++) {
         int m = (1 << (level - 1)) - 1, side = 1 << (level - 1);
-        CHECK_CLOSE(power_of_sine(m, 0, half_pi, 0), pow(tgamma((m + 1) / 2.0), 2) * pow(2, m) / tgamma(m + 1), 1e-10, 0);
+        CHECK_CLOSE(power_of_sine(m, 0, half_pi, 0), pow(tgamma((m + 1) / 2.0), 2) * pow(2, m - 1) / tgamma(m + 1), 1e-10, 0);
         double angle[4] = {0};
         size_t found = 0;
         for (int step = 0; step <= 900; step++) { /* a block with one coordinate in either half of a node of this level: all angles below are exact zeros or ends */
@@ -336,22 +336,26 @@ static void polar_error(void **state)
 
 /* ---- fibquant ---- */
 
-/* Isotropic rows at matched bits: below lloyd_max beyond the Monte-Carlo error. */
+/* Isotropic rows at matched bits: below lloyd_max beyond the Monte-Carlo error, but for 16 words trained on the paper's 30 samples each, which are too few; 400 are enough. */
 static void fibquant_against_scalar(void **state)
 {
     (void)state;
     enum { N = 3000, D = 64 };
-    static const char *const cases[][3] = {{"2", "4", "2"}, {"2", "6", "3"}, {"2", "8", "4"}, {"4", "8", "2"}};
+    static const char *const cases[][4] = {{"2", "4", "2", "30"}, {"2", "4", "2", "400"}, {"2", "6", "3", "30"}, {"2", "6", "3", "400"}, {"2", "8", "4", "30"}, {"4", "8", "2", "30"}};
     float *x = malloc(N * D * sizeof *x);
     assert_non_null(x);
     normals(x, N * D, 341);
-    for (size_t c = 0; c < 4; c++) {
-        gyre_quantizer *q = make_dim(&(choice){"fibquant", {"k", cases[c][0], "index_bits", cases[c][1], NULL}}, D),
+    for (size_t c = 0; c < 6; c++) {
+        gyre_quantizer *q = make_dim(&(choice){"fibquant", {"k", cases[c][0], "index_bits", cases[c][1], "samples", cases[c][3], NULL}}, D),
                        *l = make_dim(&(choice){"lloyd_max", {"bits", cases[c][2], NULL}}, D);
         double se[2], fib = nmse(q, x, N, &se[0]), scalar = nmse(l, x, N, &se[1]);
         assert_int_equal(gyre_quantizer_most_bytes(q, 1), gyre_quantizer_most_bytes(l, 1));
-        (void)printf("fibquant d=%d k=%s, %s bits per value: %.5f +- %.5f, lloyd_max %.5f: %.1f %% less\n", D, cases[c][0], cases[c][2], fib, se[0], scalar, 100 * (1 - fib / scalar));
-        assert_true(fib + 4 * (se[0] + se[1]) < scalar);
+        (void)printf("fibquant d=%d k=%s, %s bits per value, %s samples: %.5f +- %.5f, lloyd_max %.5f: %.1f %% less\n", D, cases[c][0], cases[c][2], cases[c][3], fib, se[0], scalar,
+                     100 * (1 - fib / scalar));
+        if (c > 0)
+            assert_true(fib + 4 * (se[0] + se[1]) < scalar);
+        else
+            CHECK_CLOSE(fib, scalar, 0.015, 0);
         gyre_quantizer_free(q);
         gyre_quantizer_free(l);
     }
@@ -414,13 +418,14 @@ static void fibquant_refusals(void **state)
     const gyre_quantizer_type *type = gyre_quantizer_find("fibquant");
     struct {
         size_t dim;
-        const char *k, *bits, *why;
-    } cases[] = {{63, "2", "8", "no proper divisor"}, {4, "4", "4", "no proper divisor"}, {64, "4", "12", "8192"}};
-    for (size_t i = 0; i < 3; i++) {
+        const char *k, *bits, *samples, *why;
+    } cases[] = {{63, "2", "8", "30", "no proper divisor"}, {4, "4", "4", "30", "no proper divisor"}, {64, "4", "12", "30", "8192"}, {64, "2", "10", "121", "245760"}};
+    for (size_t i = 0; i < 4; i++) {
         gyre_quantizer_values o = {0};
         char why[GYRE_QUANTIZER_WHY];
         (void)gyre_options_defaults(type->options, &o);
         assert_true(gyre_option_parse(gyre_option_find(type->options, "k"), &o, cases[i].k, NULL) && gyre_option_parse(gyre_option_find(type->options, "index_bits"), &o, cases[i].bits, NULL));
+        assert_true(gyre_option_parse(gyre_option_find(type->options, "samples"), &o, cases[i].samples, NULL));
         assert_false(gyre_quantizer_applies(type, &(gyre_site){.dim = cases[i].dim}, &o, why));
         assert_non_null(strstr(why, cases[i].why));
     }

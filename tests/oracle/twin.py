@@ -20,6 +20,8 @@ import argparse
 import collections
 import contextlib
 import copy
+import functools
+import math
 import multiprocessing
 import re
 import sys
@@ -131,10 +133,45 @@ def half_split(d, n_rot):
 
 # ---- quantizers ----
 
+@functools.lru_cache(None)
+def normal_codebook(bits):
+    """Centroids of the best 2^bits levels for N(0, 1) and the limits halfway between them, in binary32: Newton's method on the two conditions, cells integrated by Gauss-Legendre."""
+    n = 2 ** bits
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    grid = np.linspace(-12, 12, 24001)
+    wide = np.cumsum(np.exp(-grid ** 2 / 6))  # the density's cube root: where many levels stand
+    c = np.interp((np.arange(n) + 0.5) / n, wide / wide[-1], grid)
+    for _ in range(60):
+        edge = np.concatenate([[-12.0], (c[1:] + c[:-1]) / 2, [12.0]])
+        half = np.diff(edge)[:, None] / 2
+        x = edge[:-1, None] + half * (1 + nodes)
+        f = np.exp(-x ** 2 / 2) * weights * half
+        mass, mean = f.sum(1), (f * x).sum(1) / f.sum(1)
+        density = np.exp(-edge ** 2 / 2) * (np.abs(edge) < 12)
+        low, high = density[:-1] * (mean - edge[:-1]) / mass / 2, density[1:] * (edge[1:] - mean) / mass / 2
+        step = np.linalg.solve(np.diag(1 - low - high) - np.diag(low[1:], -1) - np.diag(high[:-1], 1), mean - c)
+        c = c + step
+        if np.abs(step).max() < 1e-13:
+            break
+    assert (np.diff(c) > 0).all() and np.abs(step).max() < 1e-12
+    return c.astype(F32), ((c[1:] + c[:-1]) / 2).astype(F32)
+
+
+def lloyd_max(y, quantizer, nudge):
+    centroids, limits = normal_codebook(quantizer.bits)
+    norm = np.sqrt((y.astype(F64) ** 2).sum(-1, keepdims=True))
+    stored = (norm * (1 + nudge)).astype(F32)
+    if quantizer.scale == "f16":
+        stored = stored.astype(F16).astype(F32)
+    root = np.sqrt(y.shape[-1])
+    v = (y.astype(F64) * (root / np.where(norm == 0, 1.0, norm))).astype(F32)
+    return centroids[np.searchsorted(limits, v, side="left")] * (stored.astype(F64) / root).astype(F32)
+
+
 def quantize(y, quantizer, nudge=0.0):
     """Rows [..., d] through encoding and decoding, in binary32.
 
-    nudge moves what is rounded to binary16 (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
+    nudge moves what is rounded to binary16 (scale, minimum and norm) by that much of its size, before it is rounded: the caller learns so which
     rows stand where the last bits of binary32 decide the rounding.
     """
     y = y.astype(F32)
@@ -142,6 +179,8 @@ def quantize(y, quantizer, nudge=0.0):
         return y
     if quantizer.name == "f16":
         return y.astype(F16).astype(F32)
+    if quantizer.name == "lloyd_max":
+        return lloyd_max(y, quantizer, nudge)
     d, group = y.shape[-1], quantizer.group or y.shape[-1]
     g = y.reshape(y.shape[:-1] + (d // group, group))
     store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
@@ -175,7 +214,7 @@ def row_bytes(quantizer, d):
 # ---- codecs and their canonical text ----
 
 Element = collections.namedtuple("Element", "name by per ordinal")
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row; scale: of lloyd_max, the norm
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
 
@@ -247,6 +286,10 @@ def parse_quantizer(text):
         group = take(options, "group", "row")
         group = None if group == "row" else int(group)
         scale = take(options, "scale", "f32", ("f32", "f16"))
+    elif name == "lloyd_max":
+        bits = int(take(options, "bits", None, [str(b) for b in range(1, 9)]))
+        scale = take(options, "norm", "f16", ("f32", "f16"))
+        take(options, "fit", "gaussian", ("gaussian",))
     elif name not in ("f16", "exact"):
         raise Unusable("the twin knows no quantizer '%s'" % name)
     if options:
@@ -1087,6 +1130,13 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
         if name == "f16":
             return r.astype(F16).astype(F32)
         out = np.zeros_like(r)
+        if name == "lloyd_max":
+            levels = normal_codebook(b)[0]
+            norm = math.sqrt(sum(float(v) ** 2 for v in r))
+            for i, v in enumerate(r):
+                near = min(levels, key=lambda level: abs(float(level) - float(v) * math.sqrt(d) / norm))
+                out[i] = near * F32(float(number(norm)) / math.sqrt(d))
+            return out
         if name == "sym":
             m = 2 ** (b - 1) - 1
             scale = number(F32(max(abs(v) for v in r)) / F32(m))
@@ -1184,6 +1234,7 @@ SELFTEST_CODECS = (
     ("exact", "chain=[centre(by=mean,per=layer),scale(by=max,per=head)];quantizer=asym(bits=5,group=row,scale=f16)"),
     ("exact", "chain=[signs(per=layer),rfft];quantizer=sym(bits=4,group=row,scale=f32)"),
     ("chain=[srft];quantizer=exact", "chain=[signs,fwht];quantizer=sym(bits=3)"),
+    ("chain=[srht];quantizer=lloyd_max(bits=3)", "chain=[srht];quantizer=lloyd_max(bits=5,norm=f32,fit=gaussian)"),
     ("exact", "exact"),
 )
 
@@ -1315,9 +1366,13 @@ def selftest():
                     room = np.abs(g).max(-1) * (2.0 ** -9 if scale == "f16" else 2.0 ** -22)  # what rounding the scale moves the ends by
                     expect((error <= step / 2 + room).all() and not error[0].any(), "error of %s is at most half a step" % (q,))
     expect(np.abs(quantize(rows, parse_quantizer("f16")) - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact")), rows.astype(F32)), "f16, exact")
+    expect(np.abs(normal_codebook(4)[0][8:] - [0.1284, 0.3880, 0.6568, 0.9423, 1.2562, 1.6180, 2.0690, 2.7326]).max() < 6e-5, "Max's sixteen levels")
+    lost = ((quantize(rows[1:], parse_quantizer("lloyd_max(bits=4)")) - rows[1:]) ** 2).sum() / (rows ** 2).sum()
+    expect(abs(lost / 0.0092 - 1) < 0.04 and not quantize(rows[:1], parse_quantizer("lloyd_max(bits=4)")).any(), "the error of lloyd_max on normal rows, and zeros")
     half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"))
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
-    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
+    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256), ("lloyd_max(bits=4)", 34),
+                       ("lloyd_max(bits=1,norm=f32)", 12)):
         expect(row_bytes(parse_quantizer(text), 64) == size, "%s takes %d bytes at d = 64" % (text, size))
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
