@@ -145,6 +145,6 @@ gyre_status gyre_norm_round(const char *name, gyre_scale_format format, double n
 {
     if (norm <= (double)FLT_MAX && gyre_scale_round(format, (float)norm, stored) && (double)*stored * most <= (double)FLT_MAX * (1.0 - 1e-6))
         return GYRE_OK;
-    return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "%s: row %zu has the norm %g, too large for %s%s", name, row, norm, format == GYRE_SCALE_F16 ? "binary16" : "binary32",
-                          format == GYRE_SCALE_F16 ? ": use f32" : "");
+    return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "%s: row %zu has the norm %g, too large for %s%s", name, row, norm,
+                          format == GYRE_SCALE_F16 ? "binary16" : "binary32", format == GYRE_SCALE_F16 ? ": use f32" : "");
 }

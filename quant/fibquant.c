@@ -2,20 +2,24 @@
  *
  *     v = y sqrt(d) / |y|,  index = the nearest of N codewords to each block of k consecutive v,  y^ = |y|~ / sqrt(d) times the codewords
  *
- * |y|~ is |y| rounded to its stored format. A block of a randomly rotated unit row lies in the unit ball of R^k with a spherical Beta density; the codebook is made for it:
+ * |y|~ is |y| rounded to its stored format. A block of a randomly rotated unit row lies in the unit ball of R^k with a spherical Beta density; the codebook is made
+ * for it:
  *
  *     radii        r_n = sqrt(BetaInv((n - 1/2)/N; k/2, beta)), n = 1..N, beta = k/(k+2) (d-k-2)/2 + 1 (k = 2: sqrt(1 - (1 - q)^(4/d)), q = (n - 1/2)/N)
- *     directions   k = 2: angles n 2 pi (1 - 1/phi), the golden-angle spiral; k = 3: the Fibonacci sphere; k >= 4: the Roberts-Kronecker sequence through the inverse normal, normalised
- *     refinement   Lloyd on 30 N samples: 4 starts of 25 iterations, an empty cell splits another; the codebook of the least distortion on the samples is kept
+ *     directions   k = 2: angles n 2 pi (1 - 1/phi), the golden-angle spiral; k = 3: the Fibonacci sphere; k >= 4: the Roberts-Kronecker sequence through
+ *                  the inverse normal, normalised
+ *     refinement   Lloyd on 30 N samples: 4 starts of 25 iterations, an empty cell splits another; the least distortion on the samples wins
  *
- * It depends on d, k and N alone: samples are drawn with campaign seed 0, seed index 0, layer 0 (docs/random.md), so nothing is stored. Ours where the paper was not found to say:
- * samples are the blocks of normalised Gaussian rows; on the Fibonacci sphere radius n goes with direction n g mod N, g odd and next to N/phi, since its directions run from pole to
- * pole; starts 2..4 are N of the samples; an empty cell takes the farthest sample of the cell with the largest distortion. Codewords are ordered by their coordinates.
+ * It depends on d, k, N and the number of samples alone: samples are drawn with campaign seed 0, seed index 0, layer 0 (docs/random.md), so nothing is stored. Ours where the paper was not
+ * found to say: samples are the blocks of normalised Gaussian rows; on the Fibonacci sphere radius n goes with direction n g mod N, g odd and next to N/phi, since its
+ * directions run from pole to pole; starts 2..4 are N of the samples; an empty cell takes the farthest sample of the cell with the largest distortion. Codewords are
+ * ordered by their coordinates.
  *
- * 30 samples a word overfit small codebooks: at d = 64, k = 2, N = 16 fresh isotropic rows lose a little more than by a scalar codebook of the same bits, and 6 % less with many samples
- * (tests/test_quant_codebooks.c). `samples` raises them; 30 is the paper's.
+ * 30 samples a word overfit small codebooks: at d = 64, k = 2, N = 16 fresh isotropic rows lose a little more than by a scalar codebook of the same bits, and 6 % less
+ * with many samples (tests/test_quant_codebooks.c). `samples` raises them; 30 is the paper's.
  *
- * d divisible by k, d > k; N = 2^index_bits, k N up to 8192 (making the codebook takes seconds there, a quarter of one by default). Payload: index_bits/k + (16 or 32)/d bits per value (indices padded to whole bytes). The paper rotates first: put `haar` in front.
+ * d divisible by k, d > k; N = 2^index_bits, k N up to 8192 (making the codebook takes seconds there, a quarter of one by default). Payload: index_bits/k + (16 or
+ * 32)/d bits per value (indices padded to whole bytes). The paper rotates first: put `haar` in front.
  */
 #include <gsl/gsl_cdf.h>
 #include <math.h>
@@ -47,7 +51,7 @@ typedef struct fibquant {
 
 static const gyre_option table[] = {
     {"k", GYRE_OPTION_INT, offsetof(fibquant_options, k), "2", 2, BLOCK_MOST, NULL, "coordinates", "length of a block; divides the head dimension"},
-    {"index_bits", GYRE_OPTION_INT, offsetof(fibquant_options, index_bits), "8", 1, BITS_MOST, NULL, "bit", "width of a block's index; the codebook has 2^index_bits words"},
+    {"index_bits", GYRE_OPTION_INT, offsetof(fibquant_options, index_bits), "8", 1, BITS_MOST, NULL, "bit", "width of a block's index: 2^index_bits words"},
     {"samples", GYRE_OPTION_INT, offsetof(fibquant_options, samples), "30", 30, 1000, NULL, "", "training samples for each codeword; 30 in the paper"},
     {"norm", GYRE_OPTION_CHOICE, offsetof(fibquant_options, norm), "f16", 0, 0, gyre_scale_formats, "", "format of the stored norm"},
     {0},
@@ -59,9 +63,11 @@ static bool applicable(const gyre_site *site, const void *options, char why[GYRE
     if (site->dim % (size_t)o->k != 0 || site->dim == (size_t)o->k)
         (void)snprintf(why, GYRE_QUANTIZER_WHY, "the block %lld is no proper divisor of the head dimension %zu", (long long)o->k, site->dim);
     else if ((size_t)o->k << o->index_bits > NUMBERS_MOST)
-        (void)snprintf(why, GYRE_QUANTIZER_WHY, "2^%lld words of %lld coordinates exceed the %d numbers that a codebook may have", (long long)o->index_bits, (long long)o->k, (int)NUMBERS_MOST);
+        (void)snprintf(why, GYRE_QUANTIZER_WHY, "2^%lld words of %lld coordinates exceed the %d numbers that a codebook may have", (long long)o->index_bits,
+                       (long long)o->k, (int)NUMBERS_MOST);
     else if ((size_t)(o->k * o->samples) << o->index_bits > TRAINING_MOST)
-        (void)snprintf(why, GYRE_QUANTIZER_WHY, "%lld samples for each of 2^%lld words of %lld coordinates exceed %d numbers", (long long)o->samples, (long long)o->index_bits, (long long)o->k, (int)TRAINING_MOST);
+        (void)snprintf(why, GYRE_QUANTIZER_WHY, "%lld samples for each of 2^%lld words of %lld coordinates exceed %d numbers", (long long)o->samples,
+                       (long long)o->index_bits, (long long)o->k, (int)TRAINING_MOST);
     else
         return true;
     return false;

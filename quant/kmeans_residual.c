@@ -3,16 +3,18 @@
  *     t = the token's vectors of all heads, end to end;  c = the nearest centroid to t (Euclid), the lowest index of equally near ones
  *     each head:  r = y - c,  scale = max(max r - min r, 1e-8) / n,  n = 2^b - 1,  q = clamp(floor((r - min r) / scale + 1/2), 0, n),  y^ = c + q scale + min r
  *
- * The rule of the residual is SAW's: half is rounded up, the span has a floor. SAW stores scale and -min/scale; here scale and minimum are stored, each rounded to its format before it
- * is used, as in asym; a scale that rounds to 0 gives codes 0. The published arm has 16 centroids in its instructions and up to 2048 in the paper, and 4 bits.
+ * The rule of the residual is SAW's: half is rounded up, the span has a floor. SAW stores scale and -min/scale; here scale and minimum are stored, each rounded to its
+ * format before it is used, as in asym; a scale that rounds to 0 gives codes 0. The published arm has 16 centroids in its instructions and up to 2048 in the paper,
+ * and 4 bits.
  *
- * fit: k-means on calibration tokens of the layer and stream, at most 512, evenly spaced (token floor(i total / 512)), with k-means++ starts (Arthur and Vassilvitskii, SODA 2007), 10
- * of them, of at most 300 iterations, ended when the summed squared moves fall to 1e-4 of the mean variance of a coordinate; the least inertia wins; an empty cluster takes the
- * token farthest from its centroid. These are the settings of SAW's scikit-learn call, whose own starts try several candidates for each centroid and are not repeated here. Draws
- * have campaign seed 0 and seed index 0 (docs/random.md): the codebook is a property of the calibration tokens. More clusters than tokens is refused.
- * Stored once: clusters * heads * dim values of format `centroids`.
+ * fit: k-means on calibration tokens of the layer and stream, at most 512, evenly spaced (token floor(i total / 512)), with k-means++ starts (Arthur and
+ * Vassilvitskii, SODA 2007), 10 of them, of at most 300 iterations, ended when the summed squared moves fall to 1e-4 of the mean variance of a coordinate; the least
+ * inertia wins; an empty cluster takes the token farthest from its centroid. These are the settings of SAW's scikit-learn call, whose own starts try several
+ * candidates for each centroid and are not repeated here. Draws have campaign seed 0 and seed index 0 (docs/random.md): the codebook is a property of the calibration
+ * tokens. More clusters than tokens is refused. Stored once: clusters * heads * dim values of format `centroids`.
  *
- * Not token-local: a head's row decodes through a centroid that the other heads helped to choose. Any d. Payload: b + 2 (32 or 16)/d + ceil(log2 clusters)/(heads d) bits per value.
+ * Not token-local: a head's row decodes through a centroid that the other heads helped to choose. Any d. Payload: b + 2 (32 or 16)/d + ceil(log2 clusters)/(heads d)
+ * bits per value.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@ typedef struct kmeans {
 } kmeans;
 
 static const gyre_option table[] = {
-    {"clusters", GYRE_OPTION_INT, offsetof(kmeans_options, clusters), "16", 1, CLUSTERS_MOST, NULL, "", "centroids of a layer and stream; at most as many as calibration tokens"},
+    {"clusters", GYRE_OPTION_INT, offsetof(kmeans_options, clusters), "16", 1, CLUSTERS_MOST, NULL, "", "centroids of a layer and stream; no more than tokens"},
     {"bits", GYRE_OPTION_INT, offsetof(kmeans_options, bits), "4", 2, 8, NULL, "bit", "width of a code of the residual"},
     {"scale", GYRE_OPTION_CHOICE, offsetof(kmeans_options, scale), "f32", 0, 0, gyre_scale_formats, "", "format of the stored scale and minimum"},
     {"centroids", GYRE_OPTION_CHOICE, offsetof(kmeans_options, centroids), "f16", 0, 0, gyre_scale_formats, "", "format of the stored centroids"},
@@ -326,10 +328,11 @@ static gyre_status encode_row(const kmeans *k, const float *x, const float *cent
         hi = fmaxf(hi, rest[i]);
         high = fmaxf(high, fabsf(centroid[i]));
     }
-    bool fits = isfinite(lo) && isfinite(hi) && gyre_scale_round(k->scale, lo, &low) && isfinite(hi - low) && gyre_scale_round(k->scale, fmaxf(hi - low, 1e-8f) / top, &scale);
+    bool fits = isfinite(lo) && isfinite(hi) && gyre_scale_round(k->scale, lo, &low) && isfinite(hi - low) &&
+                gyre_scale_round(k->scale, fmaxf(hi - low, 1e-8f) / top, &scale);
     if (!fits || !isfinite(fabsf(low) + top * scale + high))
-        return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "kmeans_residual: the residual of row %zu goes from %g to %g, beyond %s%s", row, (double)lo, (double)hi,
-                              k->scale == GYRE_SCALE_F16 ? "binary16" : "binary32", k->scale == GYRE_SCALE_F16 ? ": use scale: f32" : "");
+        return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "kmeans_residual: the residual of row %zu goes from %g to %g, beyond %s%s", row, (double)lo,
+                              (double)hi, k->scale == GYRE_SCALE_F16 ? "binary16" : "binary32", k->scale == GYRE_SCALE_F16 ? ": use scale: f32" : "");
     for (size_t i = 0; i < k->dim; i++) {
         float t = scale > 0.0f ? floorf((rest[i] - low) / scale + 0.5f) : 0.0f;
         codes[i] = (uint8_t)(int)(t > top ? top : t < 0.0f ? 0.0f : t);

@@ -1,16 +1,17 @@
-/* lloyd_max: the norm of a row, and every coordinate by the Lloyd-Max codebook of N(0, 1) (TurboQuant-mse, arXiv 2504.19874, section 3.1; J. Max, IRE Trans. IT 6(1), 1960).
+/* lloyd_max: the norm of a row, and every coordinate by the Lloyd-Max codebook of N(0, 1) (TurboQuant-mse, arXiv 2504.19874, section 3.1; J. Max, IRE Trans. IT 6(1),
+ * 1960).
  *
  *     v = y sqrt(d) / |y|,  q_i = the nearest of 2^b centroids c to v_i,  y^_i = |y|~ / sqrt(d) c_(q_i)
  *
- * |y|~ is |y| rounded to its stored format; v uses the unrounded norm. Centroids solve Lloyd's equations for the Gaussian in double (quant/codebook.h) and are then rounded to
- * binary32, as are the limits halfway between them; a value at a limit takes the lower code. A row of zeros has norm 0 and codes 0. Any d. Payload: b + (16 or 32)/d bits
- * per value (b*d padded to whole bytes).
+ * |y|~ is |y| rounded to its stored format; v uses the unrounded norm. Centroids solve Lloyd's equations for the Gaussian in double (quant/codebook.h) and are then
+ * rounded to binary32, as are the limits halfway between them; a value at a limit takes the lower code. A row of zeros has norm 0 and codes 0. Any d. Payload: b + (16
+ * or 32)/d bits per value (b*d padded to whole bytes).
  *
- * A coordinate of a randomly rotated unit row has a Beta density, N(0, 1/d) in the limit of large d, which is the one used; the paper draws a Haar rotation: put `haar` (or
- * `srht`) in front for TurboQuant-mse. Alone this is a scalar codebook on rows as they come, not TurboQuant.
+ * A coordinate of a randomly rotated unit row has a Beta density, N(0, 1/d) in the limit of large d, which is the one used; the paper draws a Haar rotation: put
+ * `haar` (or `srht`) in front for TurboQuant-mse. Alone this is a scalar codebook on rows as they come, not TurboQuant.
  *
- * fit: calibrated replaces the Gaussian codebook by 1-D k-means on the values v of the calibration rows of the layer and stream, all heads pooled, started from the Gaussian
- * one; 2^b binary32 centroids are then stored. It is not in the paper.
+ * fit: calibrated replaces the Gaussian codebook by 1-D k-means on the values v of the calibration rows of the layer and stream, all heads pooled, started from the
+ * Gaussian one; 2^b binary32 centroids are then stored. It is not in the paper.
  *
  * Not idempotent: the norm of a decoded row is not the norm that was stored.
  */

@@ -3,11 +3,13 @@
  *     level 1:  the pair (y_1, y_2) has the angle atan2(y_2, y_1) in [0, 2 pi) and the radius |(y_1, y_2)|
  *     level l:  two neighbouring radii (a, b) of level l - 1 have the angle atan2(b, a) in [0, pi/2] and the radius |(a, b)|,  l = 2, 3, 4
  *
- * Angles take 4, 2, 2, 2 bits, the radius of level 4 a binary16 (or binary32): 8 4 + (4 + 2 + 1) 2 + 16 = 62 bits of 16 values. For a Gaussian block the angles are independent:
- * uniform at level 1, with density proportional to sin^(2^(l-1)-1)(2 psi) above. Their codebooks are the Lloyd-Max ones of those densities: 16 equal arcs, and 4 centroids
- * of levels 2, 3 and 4 from the closed form of the integrals (quant/codebook.h). Each angle goes to its nearest centroid. Decoding walks the tree: a = r cos psi, b = r sin psi.
+ * Angles take 4, 2, 2, 2 bits, the radius of level 4 a binary16 (or binary32): 8 4 + (4 + 2 + 1) 2 + 16 = 62 bits of 16 values. For a Gaussian block the angles are
+ * independent: uniform at level 1, with density proportional to sin^(2^(l-1)-1)(2 psi) above. Their codebooks are the Lloyd-Max ones of those densities: 16 equal
+ * arcs, and 4 centroids of levels 2, 3 and 4 from the closed form of the integrals (quant/codebook.h). Each angle goes to its nearest centroid. Decoding walks the
+ * tree: a = r cos psi, b = r sin psi.
  *
- * d divisible by 16. Payload: 3.875 bits where 64 divides d; the 2-bit codes of a row are padded to whole bytes. Cost: 15/16 atan2 a value to encode, multiplications to decode.
+ * d divisible by 16. Payload: 3.875 bits where 64 divides d; the 2-bit codes of a row are padded to whole bytes. Cost: 15/16 atan2 a value to encode, multiplications
+ * to decode.
  *
  * The paper multiplies rows by a random matrix first, which makes blocks nearly Gaussian: that is a chain element, put `haar` or `srht` in front. The paper fits its
  * codebooks to data, once beforehand or for each prompt; here they come from the density itself, as they do in the limit of many samples.

@@ -1,13 +1,15 @@
-/* turboquant_prod: a Lloyd-Max code of b - 1 bits and a one-bit sketch of what it leaves (TurboQuant-prod, arXiv 2504.19874, section 3.2; the sketch is QJL, arXiv 2406.03482).
+/* turboquant_prod: a Lloyd-Max code of b - 1 bits and a one-bit sketch of what it leaves (TurboQuant-prod, arXiv 2504.19874, section 3.2; the sketch is QJL, arXiv
+ * 2406.03482).
  *
  *     y1 = decoded lloyd_max of b - 1 bits,  r = y - y1,  z = sign(S r),  y^ = y1 + sqrt(pi/2)/d |r|~ S' z
  *
- * S is d x d with independent N(0, 1) entries, row-major from the normals of purpose 6 (sketch), one matrix for a layer and stream (docs/random.md), rounded to binary32;
- * sign(0) is +1. Since E[S_j sign(S_j.r)] = sqrt(2/pi) r/|r|, E[q.y^] = q.y over S for every q, but for the rounding of |r|. r is taken from the decoded y1, so that the rounding of
- * |y| to its stored format is in r. Any d. Payload: b + 2 (16 or 32)/d bits per value (codes and signs padded to whole bytes). Cost: 2 d^2 multiply-adds a row, memory 4 d^2 bytes.
+ * S is d x d with independent N(0, 1) entries, row-major from the normals of purpose 6 (sketch), one matrix for a layer and stream (docs/random.md), rounded to
+ * binary32; sign(0) is +1. Since E[S_j sign(S_j.r)] = sqrt(2/pi) r/|r|, E[q.y^] = q.y over S for every q, but for the rounding of |r|. r is taken from the decoded y1,
+ * so that the rounding of |y| to its stored format is in r. Any d. Payload: b + 2 (16 or 32)/d bits per value (codes and signs padded to whole bytes). Cost: 2 d^2
+ * multiply-adds a row, memory 4 d^2 bytes.
  *
- * The paper rotates first (Haar): put `haar` (or `srht`) in front. It sketches the residual before the rotation; here S meets the rotated residual, which has the same law, as a
- * Gaussian matrix times a rotation is again one. Unbiased is the inner product, not the row: its squared error is larger than that of lloyd_max at b bits.
+ * The paper rotates first (Haar): put `haar` (or `srht`) in front. It sketches the residual before the rotation; here S meets the rotated residual, which has the same
+ * law, as a Gaussian matrix times a rotation is again one. Unbiased is the inner product, not the row: its squared error is larger than that of lloyd_max at b bits.
  */
 #include <float.h>
 #include <math.h>
@@ -32,7 +34,7 @@ typedef struct turboquant {
 } turboquant;
 
 static const gyre_option table[] = {
-    {"bits", GYRE_OPTION_INT, offsetof(turboquant_options, bits), NULL, 1, GYRE_CODEBOOK_BITS, NULL, "bit", "width of a code and its sketch bit together; 1: the sketch alone"},
+    {"bits", GYRE_OPTION_INT, offsetof(turboquant_options, bits), NULL, 1, GYRE_CODEBOOK_BITS, NULL, "bit", "code and sketch bit together; 1: the sketch alone"},
     {"norm", GYRE_OPTION_CHOICE, offsetof(turboquant_options, norm), "f16", 0, 0, gyre_scale_formats, "", "format of the two stored norms"},
     {0},
 };
