@@ -127,3 +127,29 @@ void gyre_unpack(const uint8_t *bytes, size_t n, size_t bits, uint8_t *codes)
         filled -= (unsigned)bits;
     }
 }
+
+void gyre_pack_wide(const uint16_t *codes, size_t n, size_t bits, uint8_t *bytes)
+{
+    uint32_t mask = (1u << bits) - 1u, window = 0;
+    size_t filled = 0;
+    for (size_t i = 0; i < n; i++) {
+        window |= (codes[i] & mask) << filled;
+        for (filled += bits; filled >= 8; filled -= 8, window >>= 8)
+            *bytes++ = (uint8_t)(window & 0xFFu);
+    }
+    if (filled > 0)
+        *bytes = (uint8_t)(window & 0xFFu);
+}
+
+void gyre_unpack_wide(const uint8_t *bytes, size_t n, size_t bits, uint16_t *codes)
+{
+    uint32_t mask = (1u << bits) - 1u, window = 0;
+    size_t filled = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (; filled < bits; filled += 8)
+            window |= (uint32_t)*bytes++ << filled;
+        codes[i] = (uint16_t)(window & mask);
+        window >>= bits;
+        filled -= bits;
+    }
+}

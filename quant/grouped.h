@@ -35,9 +35,13 @@ bool gyre_scale_round(gyre_scale_format format, float value, float *rounded);
 uint8_t *gyre_scale_put(gyre_scale_format format, float value, uint8_t *at);
 const uint8_t *gyre_scale_get(gyre_scale_format format, const uint8_t *at, float *value);
 
-/* Fields of `bits` (2..8) bits; codes are the low bits of each byte. */
+/* Fields of `bits` (0..8) bits; codes are the low bits of each byte. */
 void gyre_pack(const uint8_t *codes, size_t n, size_t bits, uint8_t *bytes);
 void gyre_unpack(const uint8_t *bytes, size_t n, size_t bits, uint8_t *codes);
+
+/* The same layout for wider fields: 0..16 bits. */
+void gyre_pack_wide(const uint16_t *codes, size_t n, size_t bits, uint8_t *bytes);
+void gyre_unpack_wide(const uint8_t *bytes, size_t n, size_t bits, uint16_t *codes);
 
 /* Half to even, for |x| < 2^22: adding and taking away 1.5 * 2^23 leaves the nearest integer. The compiler vectorises it where rintf would be a call. */
 static inline float gyre_round_even(float x)

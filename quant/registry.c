@@ -3,14 +3,20 @@
 
 #include "quant/quantizer.h"
 
-extern const gyre_quantizer_type gyre_quantizer_exact, gyre_quantizer_f16, gyre_quantizer_sym, gyre_quantizer_asym,
-    gyre_quantizer_alignedkv;
+extern const gyre_quantizer_type gyre_quantizer_exact, gyre_quantizer_f16, gyre_quantizer_sym, gyre_quantizer_asym;
+extern const gyre_quantizer_type gyre_quantizer_lloyd_max, gyre_quantizer_turboquant_prod, gyre_quantizer_polarquant, gyre_quantizer_fibquant;
+extern const gyre_quantizer_type gyre_quantizer_kmeans_residual, gyre_quantizer_alignedkv;
 
 const gyre_quantizer_type *const gyre_quantizer_types[] = {
     &gyre_quantizer_exact,
     &gyre_quantizer_f16,
     &gyre_quantizer_sym,
     &gyre_quantizer_asym,
+    &gyre_quantizer_lloyd_max,
+    &gyre_quantizer_turboquant_prod,
+    &gyre_quantizer_polarquant,
+    &gyre_quantizer_fibquant,
+    &gyre_quantizer_kmeans_residual,
     &gyre_quantizer_alignedkv,
     NULL,
 };
