@@ -6,12 +6,12 @@
  *                   q = clamp(round(y / scale) + z, 0, n),  y^ = (q - z) * scale
  *
  * True division in float; lo and then the scale (hi less the rounded lo) are rounded to their stored format first and then used; c is `clip`, or per group what `search`
- * finds (quant/grouped.h). Clipping moves both ends of a stored minimum towards the middle of the range; an integer zero-point follows QuaRot, which scales both ends of a
- * range that holds 0 (towards 0; the same for ranges about 0, but senseless for a minimum far from 0). z is a field of b bits behind the codes: QuaRot's simulation leaves it
- * in a float and its kernel stores a half. A group whose hi does not exceed its rounded lo has scale 0 and codes 0. Codes are unsigned fields of b bits. Any head dimension
- * that the group divides. Payload, F the bits of the scale's format: b + 2 F/group, or b + (b + F)/group, padded to whole bytes. Not idempotent in floating point. Groups
- * whose span or largest decoded value overflows binary32 are refused; e8m0, which has no sign, goes with integer zero-points alone. One division a value; search costs 15
- * encodings. Not SAW-INT4's arithmetic to the last bit: its zero is -min/scale in float, unrounded (arXiv 2604.19157; its rounding is half_up).
+ * finds (quant/grouped.h). Clipping moves both ends of a stored minimum towards the middle of the range; an integer zero-point follows QuaRot, which scales both ends of
+ * a range that holds 0 (towards 0; the same for ranges about 0, but senseless for a minimum far from 0). z is a field of b bits behind the codes: QuaRot's simulation
+ * leaves it in a float and its kernel stores a half. A group whose hi does not exceed its rounded lo has scale 0 and codes 0. Codes are unsigned fields of b bits. Any
+ * head dimension that the group divides. Payload, F the bits of the scale's format: b + 2 F/group, or b + (b + F)/group, padded to whole bytes. Not idempotent in
+ * floating point. Groups whose span or largest decoded value overflows binary32 are refused; e8m0, which has no sign, goes with integer zero-points alone. One division
+ * a value; search costs 29 encodings. Not SAW-INT4's arithmetic to the last bit: its zero is -min/scale in float, unrounded (arXiv 2604.19157; its rounding is half_up).
  */
 #include <stdlib.h>
 

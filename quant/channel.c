@@ -3,9 +3,9 @@
  *     symmetric:  m = 2^(b-1) - 1,  scale_j = max_t |y_tj| / m,                       q = clamp(round(y_j / scale_j), -m, m),              y^ = q * scale_j
  *     asym:       n = 2^b - 1,      lo_j = min_t y_tj,  scale_j = (max_t - lo_j)/n,   q = clamp(round((y_j - lo_j) / scale_j), 0, n),      y^ = q * scale_j + lo_j
  *
- * over the calibration rows t of the head; binary32, true division. Rows carry codes alone; a value beyond what calibration saw saturates. A coordinate whose scale is 0 decodes
- * to 0, or to lo_j. Any head dimension. Payload ceil(b d / 8) bytes; stored once: 32 d (asym: 64 d) bits a head. Not KIVI's per-channel groups of tokens, which are dynamic.
- * A fit whose largest decoded value overflows binary32 is refused; rows never are.
+ * over the calibration rows t of the head; binary32, true division. Rows carry codes alone; a value beyond what calibration saw saturates. A coordinate whose scale is 0
+ * decodes to 0, or to lo_j. Any head dimension. Payload ceil(b d / 8) bytes; stored once: 32 d (asym: 64 d) bits a head. Not KIVI's per-channel groups of tokens, which
+ * are dynamic. A fit whose largest decoded value overflows binary32 is refused; rows never are.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -80,7 +80,8 @@ static gyre_status fit(void *state, const float *x, size_t documents, size_t tok
             *low = c->asym ? lo : 0.0f;
             *scale = (c->asym ? hi - lo : fmaxf(hi, -lo)) / top;
             if (!isfinite(top * *scale) || !isfinite(top * *scale + *low))
-                GYRE_FAIL(GYRE_E_RANGE, "channel: coordinate %zu of head %zu has values from %g to %g, whose decoded range exceeds binary32", j, h, (double)lo, (double)hi);
+                GYRE_FAIL(GYRE_E_RANGE, "channel: coordinate %zu of head %zu has values from %g to %g, whose decoded range exceeds binary32", j, h, (double)lo,
+                          (double)hi);
         }
     c->fitted = true;
 done:

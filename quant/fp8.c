@@ -89,7 +89,8 @@ static void refine(const void *options, unsigned *flags)
 static const char *const formats[] = {"e4m3", "e5m2", NULL}, *const scales[] = {"none", "row", NULL};
 static const gyre_option options_table[] = {
     {"format", GYRE_OPTION_CHOICE, offsetof(fp8_options, format), "e4m3", 0, 0, formats, "", "bits of exponent and mantissa"},
-    {"scale", GYRE_OPTION_CHOICE, offsetof(fp8_options, scale), "row", 0, 0, scales, "", "what a value is divided by: nothing, or its row's largest magnitude over the format's"},
+    {"scale", GYRE_OPTION_CHOICE, offsetof(fp8_options, scale), "row", 0, 0, scales, "",
+     "what a value is divided by: nothing, or its row's largest magnitude over the format's"},
     {0},
 };
 

@@ -7,7 +7,7 @@
 #include "core/half.h"
 #include "core/minifloat.h"
 
-enum { RATIOS = 15 }; /* of a search: clip * (20 - k) / 20 */
+enum { RATIOS = 29 }; /* of a search: clip * (40 - k) / 40 */
 
 const char *const gyre_scale_names[] = {"f32", "f16", "bf16", "e8m0", "e4m3", NULL};
 const char *const gyre_rounding_names[] = {"half_even", "half_up", "half_away", NULL};
@@ -75,7 +75,7 @@ static bool search(const gyre_grouped *g, const float *y, gyre_group *p, uint8_t
     for (int k = 0; k < RATIOS; k++) {
         gyre_group q = {0};
         double sum = 0;
-        if (!g->way->code(g, y, (float)(g->clip * (20 - k) / 20), &q, tried))
+        if (!g->way->code(g, y, (float)(g->clip * (40 - k) / 40), &q, tried))
             continue;
         g->way->values(g, &q, tried, z);
         for (size_t i = 0; i < g->group; i++)
@@ -93,8 +93,9 @@ static gyre_status refuse(const gyre_grouped *g, size_t row, const float *y, gyr
 {
     float lo, hi;
     gyre_group_range(y, g->group, &lo, &hi);
-    return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "%s: row %zu has a group of values from %g to %g, whose parameters or decoded values exceed scale: %s%s", g->way->name,
-                          row, (double)lo, (double)hi, gyre_scale_names[g->format], g->format == GYRE_SCALE_F32 ? "" : ": use scale: f32");
+    return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__,
+                          "%s: row %zu has a group of values from %g to %g, whose parameters or decoded values exceed scale: %s%s", g->way->name, row, (double)lo,
+                          (double)hi, gyre_scale_names[g->format], g->format == GYRE_SCALE_F32 ? "" : ": use scale: f32");
 }
 
 gyre_status gyre_grouped_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)

@@ -5,12 +5,12 @@
  *           fields of the groups' zero-points follow those of the coordinates
  *   group   per group: each parameter in the format `scale`, little-endian
  *
- * A parameter is rounded to its format (half to even) first and then used. What the format cannot hold is refused: f16 from 65520 on, bf16 where it would round to infinity,
- * e4m3 above 464, e8m0 from 1.5 * 2^127 on. A scale that f32, f16, bf16 or e4m3 round to 0 is 0 and all codes of its group are those of 0; e8m0 has no zero and holds
- * 2^-127 for what is less.
+ * A parameter is rounded to its format (half to even) first and then used. What the format cannot hold is refused: f16 from 65520 on, bf16 where it would round to
+ * infinity, e4m3 above 464, e8m0 from 1.5 * 2^127 on. A scale that f32, f16, bf16 or e4m3 round to 0 is 0 and all codes of its group are those of 0; e8m0 has no zero
+ * and holds 2^-127 for what is less.
  *
- * `clip` c shrinks the range that the levels span, values beyond saturate. `search` tries c, 0.95 c, 0.90 c, ..., 0.30 c on every group and keeps the one with the least sum of
- * squared errors (in double, of the decoded floats; of equal ones the largest); ratios whose parameters the format cannot hold are passed over.
+ * `clip` c shrinks the range that the levels span, values beyond saturate. `search` tries c, 0.975 c, 0.95 c, ..., 0.3 c on every group and keeps the one with the least
+ * sum of squared errors (in double, of the decoded floats; of equal ones the largest); ratios whose parameters the format cannot hold are passed over.
  */
 #ifndef GYRE_QUANT_GROUPED_H
 #define GYRE_QUANT_GROUPED_H
@@ -36,15 +36,19 @@ typedef struct gyre_grouped_options {
 /* The rows of their tables. */
 extern const char *const gyre_scale_names[], *const gyre_rounding_names[], *const gyre_group_words[];
 #define GYRE_BITS_ROW(options) {"bits", GYRE_OPTION_INT, offsetof(options, bits), NULL, 2, 8, NULL, "bit", "width of a code"}
-#define GYRE_GROUP_ROW                                                                                                                                                      \
-    {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_QUANTIZER_DIM, gyre_group_words, "coordinates",                                       \
-     "what shares one scale: the row or a divisor of the head dimension"}
-#define GYRE_SCALE_ROW {"scale", GYRE_OPTION_CHOICE, offsetof(gyre_grouped_options, scale), "f32", 0, 0, gyre_scale_names, "", "format of the stored scale"}
-#define GYRE_ROUNDING_ROW(options)                                                                                                                                          \
-    {"rounding", GYRE_OPTION_CHOICE, offsetof(options, rounding), "half_even", 0, 0, gyre_rounding_names, "", "where the middle between two codes goes"}
-#define GYRE_CLIP_ROWS                                                                                                                                                      \
-    {"clip", GYRE_OPTION_REAL, offsetof(gyre_grouped_options, clip), "1", 0.05, 1, NULL, "", "share of the range that the levels span; what is beyond saturates"},       \
-    {"search", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, search), "false", 0, 0, NULL, "", "per group the ratio with the least squared error, among clip * {1, 0.95, ..., 0.3}"}
+#define GYRE_GROUP_ROW                                                                                                         \
+    {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_QUANTIZER_DIM, gyre_group_words,          \
+     "coordinates", "what shares one scale: the row or a divisor of the head dimension"}
+#define GYRE_SCALE_ROW                                                                                                         \
+    {"scale", GYRE_OPTION_CHOICE, offsetof(gyre_grouped_options, scale), "f32", 0, 0, gyre_scale_names, "", "format of the stored scale"}
+#define GYRE_ROUNDING_ROW(options)                                                                                             \
+    {"rounding", GYRE_OPTION_CHOICE, offsetof(options, rounding), "half_even", 0, 0, gyre_rounding_names, "",                  \
+     "where the middle between two codes goes"}
+#define GYRE_CLIP_ROWS                                                                                                         \
+    {"clip", GYRE_OPTION_REAL, offsetof(gyre_grouped_options, clip), "1", 0.05, 1, NULL, "",                                   \
+     "share of the range that the levels span; what is beyond saturates"},                                                     \
+        {"search", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, search), "false", 0, 0, NULL, "",                          \
+         "per group the ratio with the least squared error, among clip * {1, 0.975, ..., 0.3}"}
 
 /* Parameters of one group. */
 typedef struct gyre_group {

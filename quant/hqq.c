@@ -7,9 +7,9 @@
  *
  * The scale is asym's, rounded to its stored format and kept; the iteration looks for the offset with a small |y - y^|^p, so that many values are coded well and a few
  * badly. It runs in double, rounds half to even, and ends, as the authors' code does, with the z of the round that did not improve. beta stands against the size of the
- * values, so that hqq, unlike the other uniform variants, is not equivariant to scaling. Differences: a row is coded when it is cached, not a weight matrix offline; no upper
- * bound on 1/scale; and the offset is stored as its value low rather than as z in codes, so that groups far from 0 or constant do not overflow a half. Layout, bits and
- * refusals are asym's with zero: minimum. Cost: up to 20 encodings and powers.
+ * values, so that hqq, unlike the other uniform variants, is not equivariant to scaling. Differences: a row is coded when it is cached, not a weight matrix offline; no
+ * upper bound on 1/scale; and the offset is stored as its value low rather than as z in codes, so that groups far from 0 or constant do not overflow a half. Layout,
+ * bits and refusals are asym's with zero: minimum. Cost: up to 20 encodings and powers.
  */
 #include <float.h>
 #include <math.h>

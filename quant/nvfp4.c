@@ -4,9 +4,9 @@
  *     tensor calibrated: t = max |y| / (448 * 6) over the calibration rows of the head (1 where that is 0), stored once, 32 bits a head
  *     tensor none:       t = 1
  *
- * E2M1 is +-{0, 0.5, 1, 1.5, 2, 3, 4, 6}, rounded half to even and saturating. The tensor scale is of the calibration rows, since a cache cannot know the tokens to come:
- * blocks beyond their range saturate at s = 448 (without one, beyond 2688). s t = 0 gives zeros. Payload 4.5 bits per value; 16 divides the head dimension. A block whose 6 s t
- * overflows binary32 is refused. Bytes of a block: s, then 8 bytes of codes, the even coordinate in the low half.
+ * E2M1 is +-{0, 0.5, 1, 1.5, 2, 3, 4, 6}, rounded half to even and saturating. The tensor scale is of the calibration rows, since a cache cannot know the tokens to
+ * come: blocks beyond their range saturate at s = 448 (without one, beyond 2688). s t = 0 gives zeros. Payload 4.5 bits per value; 16 divides the head dimension. A
+ * block whose 6 s t overflows binary32 is refused. Bytes of a block: s, then 8 bytes of codes, the even coordinate in the low half.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -118,7 +118,8 @@ static void refine(const void *options, unsigned *flags)
 
 static const char *const tensors[] = {"calibrated", "none", NULL};
 static const gyre_option options_table[] = {
-    {"tensor", GYRE_OPTION_CHOICE, offsetof(nvfp4_options, tensor), "calibrated", 0, 0, tensors, "", "the binary32 scale above the blocks: one a head from calibration rows, or 1"},
+    {"tensor", GYRE_OPTION_CHOICE, offsetof(nvfp4_options, tensor), "calibrated", 0, 0, tensors, "",
+     "the binary32 scale above the blocks: one a head from calibration rows, or 1"},
     {0},
 };
 

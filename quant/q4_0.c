@@ -2,10 +2,10 @@
  *
  *     d = m / -8 with m the value of largest magnitude (the first of equal ones, its sign kept),  q = min(15, trunc(y * (1/d) + 8.5)),  y^ = (q - 8) * d
  *
- * 1/d is of the unrounded d, in binary32; d is stored as binary16 (half to even). So m is always code 0 and its opposite is cut to 7/8 of it. 4.5 bits per value; 32 divides the
- * head dimension. Bytes of a block: d, little-endian, then 16 bytes, coordinate i in the low half and i + 16 in the high half.
- * A d that binary16 cannot hold is refused (ggml stores infinity). Where 1/d overflows binary32 (|m| below 8 * 2^-128, whose stored d is 0 in any case) all codes are 8; ggml's
- * conversion is undefined there.
+ * 1/d is of the unrounded d, in binary32; d is stored as binary16 (half to even). So m is always code 0 and its opposite is cut to 7/8 of it. 4.5 bits per value; 32
+ * divides the head dimension. Bytes of a block: d, little-endian, then 16 bytes, coordinate i in the low half and i + 16 in the high half. A d that binary16 cannot hold
+ * is refused (ggml stores infinity). Where 1/d overflows binary32 (|m| below 8 * 2^-128, whose stored d is 0 in any case) all codes are 8; ggml's conversion is
+ * undefined there.
  */
 #include <stdlib.h>
 
@@ -36,7 +36,14 @@ static void values(const void *state, size_t head, const uint8_t *bytes, float *
     }
 }
 
-static const gyre_blocks_way way = {.name = "q4_0", .refusal = GYRE_GGML_REFUSAL, .block = GYRE_GGML_BLOCK, .bytes = 2 + GYRE_GGML_BLOCK / 2, .code = code, .values = values};
+static const gyre_blocks_way way = {
+    .name = "q4_0",
+    .refusal = GYRE_GGML_REFUSAL,
+    .block = GYRE_GGML_BLOCK,
+    .bytes = 2 + GYRE_GGML_BLOCK / 2,
+    .code = code,
+    .values = values,
+};
 
 static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {

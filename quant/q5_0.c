@@ -2,10 +2,10 @@
  *
  *     d = m / -16 with m the value of largest magnitude (the first of equal ones, its sign kept),  q = min(31, trunc(y * (1/d) + 16.5)),  y^ = (q - 16) * d
  *
- * 1/d is of the unrounded d, in binary32; d is stored as binary16 (half to even). 5.5 bits per value; 32 divides the head dimension. Bytes of a block: d, little-endian, then the
- * fifth bits of the 32 codes as one little-endian word, then 16 bytes of the low four, coordinate i in the low half and i + 16 in the high half.
- * A d that binary16 cannot hold is refused (ggml stores infinity). Where 1/d overflows binary32 (|m| below 16 * 2^-128, whose stored d is 0 in any case) all codes are 16;
- * ggml's conversion is undefined there.
+ * 1/d is of the unrounded d, in binary32; d is stored as binary16 (half to even). 5.5 bits per value; 32 divides the head dimension. Bytes of a block: d, little-endian,
+ * then the fifth bits of the 32 codes as one little-endian word, then 16 bytes of the low four, coordinate i in the low half and i + 16 in the high half. A d that
+ * binary16 cannot hold is refused (ggml stores infinity). Where 1/d overflows binary32 (|m| below 16 * 2^-128, whose stored d is 0 in any case) all codes are 16; ggml's
+ * conversion is undefined there.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,14 @@ static void values(const void *state, size_t head, const uint8_t *bytes, float *
     }
 }
 
-static const gyre_blocks_way way = {.name = "q5_0", .refusal = GYRE_GGML_REFUSAL, .block = GYRE_GGML_BLOCK, .bytes = 6 + GYRE_GGML_BLOCK / 2, .code = code, .values = values};
+static const gyre_blocks_way way = {
+    .name = "q5_0",
+    .refusal = GYRE_GGML_REFUSAL,
+    .block = GYRE_GGML_BLOCK,
+    .bytes = 6 + GYRE_GGML_BLOCK / 2,
+    .code = code,
+    .values = values,
+};
 
 static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {

@@ -2,10 +2,10 @@
  *
  *     d = max |y| / 127,  q = roundf(y * (1/d)) (half away from 0),  y^ = q * d
  *
- * 1/d is of the unrounded d, in binary32; d is stored as binary16 (half to even). 8.5 bits per value; 32 divides the head dimension. Bytes of a block: d, little-endian, then 32
- * signed bytes. A d that binary16 cannot hold is refused (ggml stores infinity). Where 1/d overflows binary32 (its stored d is 0 in any case) all codes are 0; ggml's conversion
- * is undefined there. This is ggml's reference; the vector code of its CPU backend, which fills llama.cpp's own q8_0 cache, multiplies by 127 / max |y| and rounds half to
- * even, so a code may differ by one where y / d is beside the middle between two.
+ * 1/d is of the unrounded d, in binary32; d is stored as binary16 (half to even). 8.5 bits per value; 32 divides the head dimension. Bytes of a block: d, little-endian,
+ * then 32 signed bytes. A d that binary16 cannot hold is refused (ggml stores infinity). Where 1/d overflows binary32 (its stored d is 0 in any case) all codes are 0;
+ * ggml's conversion is undefined there. This is ggml's reference; the vector code of its CPU backend, which fills llama.cpp's own q8_0 cache, multiplies by 127 / max
+ * |y| and rounds half to even, so a code may differ by one where y / d is beside the middle between two.
  */
 #include <math.h>
 #include <stdlib.h>

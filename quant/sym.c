@@ -3,13 +3,13 @@
  *     levels symmetric: m = 2^(b-1) - 1,  scale = c max |y| / m,          q = clamp(round(y / scale), -m, m),      y^ = q * scale
  *     levels full:                        scale = c max |y| / (m + 1/2),  q = clamp(round(y / scale), -m - 1, m)
  *
- * True division in float; the scale is rounded to its stored format first and then used; c is `clip`, or per group what `search` finds (quant/grouped.h). A group whose scale
- * is 0 has codes 0. Codes are two's complement fields of b bits; -2^(b-1) occurs with full levels alone, whose step is smaller by
- * m / (m + 1/2) and whose ends err by half a step. Any head dimension that the group divides. Payload: b + (bits of the scale's format)/group bits per value (b*dim padded to
- * whole bytes). A group whose largest level overflows binary32 is refused. One division a value; search costs 15 encodings.
+ * True division in float; the scale is rounded to its stored format first and then used; c is `clip`, or per group what `search` finds (quant/grouped.h). A group whose
+ * scale is 0 has codes 0. Codes are two's complement fields of b bits; -2^(b-1) occurs with full levels alone, whose step is smaller by m / (m + 1/2) and whose ends err
+ * by half a step. Any head dimension that the group divides. Payload: b + (bits of the scale's format)/group bits per value (b*dim padded to whole bytes). A group whose
+ * largest level overflows binary32 is refused. One division a value; search costs 29 encodings.
  *
- * Encoding decoded rows gives the same bytes wherever the scale is a normal number of its format, levels are symmetric and nothing is clipped; with a subnormal scale, whose
- * rounding is coarse, it may not, so the variant is not flagged idempotent.
+ * Encoding decoded rows gives the same bytes wherever the scale is a normal number of its format, levels are symmetric and nothing is clipped; with a subnormal scale,
+ * whose rounding is coarse, it may not, so the variant is not flagged idempotent.
  */
 #include <stdlib.h>
 

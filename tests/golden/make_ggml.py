@@ -2,10 +2,10 @@
 
     python3 -m pip install --target DIR gguf==0.19.0 numpy==2.4.6 && PYTHONPATH=DIR python3 tests/golden/make_ggml.py
 
-Where the package and ggml's C reference (quantize_row_*_ref) differ: blocks whose 1/d overflows binary32 (largest value below about 1e-38), which C converts without a defined
-result and the package by NumPy's; and blocks of negative zeros, where C's d is -0 and the package's +0. Neither kind is here, nor blocks whose d overflows binary16, which both
-store as infinity. On all that is here the C reference of libllama 0.5.0 gives the same bytes; the vector code of its CPU backend does too but for q8_0, where the ties (half
-to even there) and 3 of 640,000 normal variates differ by one code.
+Where the package and ggml's C reference (quantize_row_*_ref) differ: blocks whose 1/d overflows binary32 (largest value below about 1e-38), which C converts without
+a defined result and the package by NumPy's; and blocks of negative zeros, where C's d is -0 and the package's +0. Neither kind is here, nor blocks whose d overflows
+binary16, which both store as infinity. On all that is here the C reference of libllama 0.5.0 gives the same bytes; the vector code of its CPU backend does too but for
+q8_0, where the ties (half to even there) and 3 of 640,000 normal variates differ by one code.
 """
 import importlib.metadata
 

@@ -10,6 +10,7 @@ import golden
 PINNED = "0.6.0"
 FORMATS = (("bf16", ml_dtypes.bfloat16, np.uint16), ("e4m3", ml_dtypes.float8_e4m3fn, np.uint8), ("e5m2", ml_dtypes.float8_e5m2, np.uint8),
            ("e8m0", ml_dtypes.float8_e8m0fnu, np.uint8), ("e2m1", ml_dtypes.float4_e2m1fn, np.uint8))
+CODES = (("e4m3", ml_dtypes.float8_e4m3fn, 256), ("e5m2", ml_dtypes.float8_e5m2, 256), ("e8m0", ml_dtypes.float8_e8m0fnu, 256), ("e2m1", ml_dtypes.float4_e2m1fn, 16))
 
 
 def decoded(kind, count):
@@ -31,7 +32,8 @@ def hard():
     bf16 = (rng.randint(0, 0x7F80, 60).astype(np.uint32) << 16 | np.uint32(0x8000)).view(np.float32)  # ties of bfloat16
     random = rng.randint(0, 0x7F800000, 150).astype(np.uint32).view(np.float32)
     usual = np.exp2(rng.uniform(-20, 18, 150))
-    x = np.concatenate([edges, middles(decoded(ml_dtypes.float8_e4m3fn, 256)), middles(decoded(ml_dtypes.float8_e5m2, 256)), middles(decoded(ml_dtypes.float4_e2m1fn, 16)),
+    ties = [middles(decoded(kind, count)) for _, kind, count in CODES if kind is not ml_dtypes.float8_e8m0fnu]
+    x = np.concatenate([edges, *ties,
                         powers[::9], 1.5 * powers[::9], np.nextafter((1.5 * powers[::9]).astype(np.float32), np.float32(0)), bf16, random, usual]).astype(np.float32)
     x = np.unique(x.view(np.uint32)).view(np.float32)
     return np.concatenate([x, -x[::3]])
@@ -40,7 +42,7 @@ def hard():
 def main():
     assert ml_dtypes.__version__ == PINNED, "this header is made with ml_dtypes %s" % PINNED
     lines = ["#include <stdint.h>", "", "/* Values of all codes, as bits of binary32; NaN as 7FC00000. */"]
-    for name, kind, count in (("e4m3", ml_dtypes.float8_e4m3fn, 256), ("e5m2", ml_dtypes.float8_e5m2, 256), ("e8m0", ml_dtypes.float8_e8m0fnu, 256), ("e2m1", ml_dtypes.float4_e2m1fn, 16)):
+    for name, kind, count in CODES:
         values = decoded(kind, count)
         bits = np.where(np.isnan(values), np.uint32(0x7FC00000), values.view(np.uint32))
         lines += golden.table("uint32_t", "golden_%s[%d]" % (name, count), ["0x%08X" % b for b in bits])

@@ -131,51 +131,154 @@ def half_split(d, n_rot):
 
 # ---- quantizers ----
 
+def nearest(table, v):
+    """|v| to the nearest of an ascending table of codes 0, 1, ..., halves to the even code, beyond its end the last; the sign kept."""
+    table = np.asarray(table, F64)
+    a = np.abs(v).astype(F64)
+    i = np.minimum(np.searchsorted(table, a, side="right") - 1, len(table) - 2)
+    middle = (table[i] + table[i + 1]) / 2
+    return np.copysign(table[i + ((a > middle) | ((a == middle) & (i % 2 == 1)))], v).astype(F32)
+
+
+E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+E4M3 = [m * 2.0 ** -9 for m in range(8)] + [(8 + m) * 2.0 ** (e - 10) for e in range(1, 16) for m in range(8)][:-1]
+E5M2 = [m * 2.0 ** -16 for m in range(4)] + [(4 + m) * 2.0 ** (e - 17) for e in range(1, 31) for m in range(4)]
+
+
+def stored(v, form):
+    """v as its format holds it, where it can."""
+    v = np.asarray(v, F32)
+    if form == "f16":
+        return v.astype(F16).astype(F32)
+    if form == "bf16":
+        bits = v.view(np.uint32).astype(np.uint64)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(F32)
+    if form == "e4m3":
+        return nearest(E4M3, v)
+    if form == "e8m0":
+        m, e = np.frexp(v.astype(F64))
+        return np.ldexp(1.0, np.where(v == 0, -127, np.maximum(np.where(m >= 0.75, e, e - 1), -127))).astype(F32)
+    return v
+
+
+def round_by(how, t):
+    if how == "half_up":
+        return np.floor(t + F32(0.5))
+    return np.trunc(t.astype(F64) + np.copysign(0.5, t)).astype(F32) if how == "half_away" else np.rint(t)
+
+
+def grid_at(g, quantizer, ratio, nudge):
+    """(low, scale, bottom, top) of groups [..., group]: levels are code * scale + low for bottom <= code <= top."""
+    ratio, form, levels = F32(ratio), quantizer.scale, F32(2 ** quantizer.bits - 1)
+    lo, hi = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
+    if quantizer.name == "sym":
+        m = F32(2 ** (quantizer.bits - 1) - 1)
+        full = quantizer.form == "full"
+        scale = stored(ratio * np.maximum(hi, -lo) / (m + F32(0.5) if full else m) * F32(1 + nudge), form)
+        return np.zeros_like(scale), scale, np.full_like(scale, -m - 1 if full else -m), np.full_like(scale, m)
+    if quantizer.form == "integer":
+        lo, hi = ratio * np.minimum(lo, F32(0)), ratio * np.maximum(hi, F32(0))
+        scale = stored((hi - lo) / levels * F32(1 + nudge), form)
+        zero = np.clip(round_by(quantizer.rounding, -lo / np.where(scale == 0, F32(1), scale)), 0, levels) * (scale != 0)
+        return np.zeros_like(scale), scale, -zero, levels - zero
+    cut = (F32(1) - ratio) * F32(0.5) * (hi - lo)
+    low = stored(lo + cut + F32(nudge) * np.maximum(np.abs(lo), np.abs(hi)), form)
+    scale = stored(np.maximum(hi - cut - low, F32(0)) / levels * F32(1 + nudge), form)
+    return low, scale, np.zeros_like(scale), np.full_like(scale, levels)
+
+
+def on_grid(g, quantizer, grid):
+    low, scale, bottom, top = grid
+    q = (g - low) / np.where(scale == 0, F32(1), scale)
+    q = round_by(quantizer.rounding, np.clip(q, bottom, top)) * scale
+    q += low
+    return q
+
+
+def uniform_grid(g, quantizer, nudge=0.0):
+    """The grid of `clip`, or of the ratio that `search` finds for each group."""
+    if not quantizer.search:
+        return grid_at(g, quantizer, quantizer.clip, nudge)
+    best, least = None, None
+    for k in range(29):
+        grid = grid_at(g, quantizer, quantizer.clip * (40 - k) / 40, nudge)
+        error = ((on_grid(g, quantizer, grid).astype(F64) - g) ** 2).sum(-1, keepdims=True)
+        if best is None:
+            best, least = grid, error
+        else:
+            best = tuple(np.where(error < least, new, old) for new, old in zip(grid, best))
+            least = np.minimum(error, least)
+    return best
+
+
+def quantize_blocks(y, quantizer):
+    """The formats of blocks: y is [..., block]."""
+    most = np.abs(y).max(-1, keepdims=True)
+    if quantizer.name in ("mxfp4", "nvfp4"):
+        if quantizer.name == "mxfp4":
+            scale = np.ldexp(1.0, np.where(most == 0, -127, np.maximum(np.frexp(most.astype(F64))[1] - 1 - 2, -127))).astype(F32)
+        else:
+            scale = nearest(E4M3, most / F32(6))
+        return np.where(scale == 0, F32(0), nearest(E2M1, y / np.where(scale == 0, F32(1), scale)) * scale)
+    if quantizer.name == "q8_0":
+        d = most / F32(127)
+    else:
+        half = F32(8 if quantizer.name == "q4_0" else 16)
+        d = np.take_along_axis(y, np.abs(y).argmax(-1)[..., None], -1) / -half
+    with np.errstate(all="ignore"):
+        inverse = F32(1) / d
+    t = y * np.where(np.isfinite(inverse), inverse, F32(0))
+    d = d.astype(F16).astype(F32)
+    if quantizer.name == "q8_0":
+        return round_by("half_away", t) * d
+    return (np.minimum(np.trunc(t + (half + F32(0.5))), 2 * half - 1) - half) * d
+
+
+BLOCKS = {"mxfp4": 32, "nvfp4": 16, "q4_0": 32, "q5_0": 32, "q8_0": 32}
+BLOCK_BYTES = {"mxfp4": 17, "nvfp4": 9, "q4_0": 18, "q5_0": 22, "q8_0": 34}
+SCALE_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "e8m0": 1, "e4m3": 1}
+
+
 def quantize(y, quantizer, nudge=0.0):
     """Rows [..., d] through encoding and decoding, in binary32.
 
-    nudge moves what is rounded to binary16 (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
+    nudge moves what is rounded to a narrower format (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
     rows stand where the last bits of binary32 decide the rounding.
     """
     y = y.astype(F32)
+    d = y.shape[-1]
     if quantizer.name == "exact":
         return y
-    if quantizer.name == "f16":
-        return y.astype(F16).astype(F32)
-    d, group = y.shape[-1], quantizer.group or y.shape[-1]
+    if quantizer.name in ("f16", "bf16"):
+        return stored(y, quantizer.name)
+    if quantizer.name == "fp8":
+        largest, table = (F32(448), E4M3) if quantizer.form == "e4m3" else (F32(57344), E5M2)
+        scale = np.abs(y).max(-1, keepdims=True) / largest if quantizer.scale == "row" else np.ones_like(y[..., :1])
+        return np.where(scale == 0, F32(0), nearest(table, y / np.where(scale == 0, F32(1), scale)) * scale)
+    group = BLOCKS.get(quantizer.name) or quantizer.group or d
     g = y.reshape(y.shape[:-1] + (d // group, group))
-    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
-    if quantizer.name == "sym":
-        levels = F32(2 ** (quantizer.bits - 1) - 1)
-        scale = store(np.abs(g).max(-1, keepdims=True) / levels * F32(1 + nudge))
-        q = g / np.where(scale == 0, F32(1), scale)
-        np.rint(q, out=q)
-        np.clip(q, -levels, levels, out=q)
-        q *= scale
-        return q.reshape(y.shape)
-    levels = F32(2 ** quantizer.bits - 1)
-    low, high = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
-    low = store(low + F32(nudge) * np.maximum(np.abs(low), np.abs(high)))
-    scale = store(np.maximum(high - low, F32(0)) / levels * F32(1 + nudge))
-    q = (g - low) / np.where(scale == 0, F32(1), scale)
-    np.rint(q, out=q)
-    np.clip(q, 0, levels, out=q)
-    q *= scale
-    q += low
-    return q.reshape(y.shape)
+    if quantizer.name in BLOCKS:
+        return quantize_blocks(g, quantizer).reshape(y.shape)
+    return on_grid(g, quantizer, uniform_grid(g, quantizer, nudge)).reshape(y.shape)
 
 
 def row_bytes(quantizer, d):
-    if quantizer.name in ("f16", "exact"):
-        return d * (2 if quantizer.name == "f16" else 4)
-    number = 2 if quantizer.scale == "f16" else 4
-    return -(-d * quantizer.bits // 8) + d // (quantizer.group or d) * number * (2 if quantizer.name == "asym" else 1)
+    if quantizer.name in ("f16", "bf16", "exact"):
+        return d * (4 if quantizer.name == "exact" else 2)
+    if quantizer.name == "fp8":
+        return d + (4 if quantizer.scale == "row" else 0)
+    if quantizer.name in BLOCKS:
+        return d // BLOCKS[quantizer.name] * BLOCK_BYTES[quantizer.name]
+    groups = d // (quantizer.group or d)
+    fields = d + (groups if quantizer.form == "integer" else 0)
+    return -(-fields * quantizer.bits // 8) + groups * SCALE_BYTES[quantizer.scale] * (2 if quantizer.form == "minimum" else 1)
 
 
 # ---- codecs and their canonical text ----
 
 Element = collections.namedtuple("Element", "name by per ordinal")
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
+# group None: the row. form: levels of sym, zero of asym, format of fp8
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search")
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
 
@@ -241,17 +344,26 @@ def parse_element(text):
 
 def parse_quantizer(text):
     name, options = parse_call(text)
-    bits = group = scale = None
+    bits = group = scale = rounding = form = clip = search = None
     if name in ("sym", "asym"):
         bits = int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
         group = take(options, "group", "row")
         group = None if group == "row" else int(group)
-        scale = take(options, "scale", "f32", ("f32", "f16"))
-    elif name not in ("f16", "exact"):
+        scale = take(options, "scale", "f32", tuple(SCALE_BYTES))
+        rounding = take(options, "rounding", "half_even", ("half_even", "half_up", "half_away"))
+        form = take(options, "levels", "symmetric", ("symmetric", "full")) if name == "sym" else take(options, "zero", "minimum", ("minimum", "integer"))
+        clip = float(take(options, "clip", "1"))
+        search = take(options, "search", "false", ("true", "false")) == "true"
+    elif name == "fp8":
+        form = take(options, "format", "e4m3", ("e4m3", "e5m2"))
+        scale = take(options, "scale", "row", ("none", "row"))
+    elif name == "nvfp4":
+        take(options, "tensor", None, ("none",))  # the twin fits no quantizer
+    elif name not in ("f16", "bf16", "exact", "mxfp4", "q4_0", "q5_0", "q8_0"):
         raise Unusable("the twin knows no quantizer '%s'" % name)
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
-    return Quantizer(name, bits, group, scale)
+    return Quantizer(name, bits, group, scale, rounding, form, clip, search)
 
 
 def parse_codec(text):
@@ -295,6 +407,10 @@ def refusal(codec, layer, stream):
             return "unrope does not undo this embedding"
     if codec.quantizer.group and layer.dim % codec.quantizer.group:
         return "groups of %d at d = %d" % (codec.quantizer.group, layer.dim)
+    if layer.dim % BLOCKS.get(codec.quantizer.name, 1):
+        return "blocks of %d at d = %d" % (BLOCKS[codec.quantizer.name], layer.dim)
+    if codec.quantizer.form == "minimum" and codec.quantizer.scale == "e8m0":
+        return "a minimum in e8m0"
     return None
 
 
@@ -537,15 +653,19 @@ def measure(layer, rows, numerators, slacks):
     return values, slack
 
 
+def narrow_scale(quantizer):
+    return quantizer.scale in SCALE_BYTES and quantizer.scale != "f32"
+
+
 def code_stream(layer, stream, y, quantizer, inverses):
-    """Decoded rows, the unit's squared error [head, document], and how far that moves where binary16 rounding of a scale is undecided."""
+    """Decoded rows, the unit's squared error [head, document], and how far that moves where the rounding of a scale to its format is undecided."""
     def row_errors(x):
         x = x - layer.rows[stream]
         return np.einsum("hdti,hdti->hdt", x, x)
     x = decode(y, quantizer, inverses)
     errors = row_errors(x)
     slack = np.zeros(errors.shape[:2])
-    if quantizer.scale == "f16":
+    if narrow_scale(quantizer):
         moved = [np.abs(row_errors(decode(y, quantizer, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
         slack = np.maximum(*moved).sum(2)
     return x, errors.sum(2), slack
@@ -584,21 +704,20 @@ def candidates(layer, stream, codec, seed, campaign_seed):
         for h, n, t in zip(*np.nonzero(rows)):
             found[h, n].append((t, other[h, n, t] - base[h, n, t]))
 
-    if quantizer.scale == "f16":
+    if narrow_scale(quantizer):
         for nudge in (ROUNDING, -ROUNDING):
             other = decode(y, quantizer, inverses, nudge)
             add(other, (other != base).any(-1))
     if quantizer.name in ("sym", "asym"):
         coded, moved = quantize(y, quantizer).astype(F64), y
-        low, step = code_grid(y, quantizer)
+        low, step, bottom, top = code_grid(y, quantizer)
         noise = ROUNDING * (gain * np.abs(layer.rows[stream]).max(-1, keepdims=True) + np.abs(moved)) / step
         place = (y - low) / step
         code = np.rint((coded - low) / step)
         off = place - code  # beside +-1/2 is undecided; beyond, the ends were clamped
         undecided = (np.abs(np.abs(off) - 0.5) < noise) & (step > 0)
-        levels = 2 ** (quantizer.bits - 1) - 1 if quantizer.name == "sym" else 2 ** quantizer.bits - 1
         to = code + np.sign(off)
-        undecided &= (to <= levels) & (to >= (-levels if quantizer.name == "sym" else 0))
+        undecided &= (to <= top) & (to >= bottom)
         rank = np.cumsum(undecided, -1)
         for k in range(1, int(rank.max()) + 1):
             chosen = undecided & (rank == k)
@@ -610,16 +729,11 @@ def candidates(layer, stream, codec, seed, campaign_seed):
 
 
 def code_grid(y, quantizer):
-    """Value of code 0 and of a step, per coordinate, as quantize uses them (a zero step as 1)."""
+    """Value of code 0 and of a step, and the ends of the codes, per coordinate, as quantize uses them (a zero step as 1)."""
     g = y.astype(F32).reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
-    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
-    if quantizer.name == "sym":
-        low, step = F32(0), store(np.abs(g).max(-1, keepdims=True) / F32(2 ** (quantizer.bits - 1) - 1))
-    else:
-        low = store(g.min(-1, keepdims=True))
-        step = store((g.max(-1, keepdims=True) - low) / F32(2 ** quantizer.bits - 1))
+    low, step, bottom, top = uniform_grid(g, quantizer)
     step = np.where(step > 0, step, F32(1))
-    return (np.broadcast_to(v, g.shape).reshape(y.shape).astype(F64) for v in (low, step))
+    return (np.broadcast_to(v, g.shape).reshape(y.shape).astype(F64) for v in (low, step, bottom, top))
 
 
 def second_look(layer, codecs, seed, campaign_seed, answer, stated):
@@ -997,6 +1111,70 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
 
 # ---- selftest: known answers, and the definitions once more as plain loops in binary32 ----
 
+def naive_level(table, v):
+    """The nearest value of a table and its negatives, halves to the even place."""
+    best = min(range(len(table)), key=lambda i: (abs(abs(float(v)) - table[i]), i % 2))
+    return F32(-table[best] if v < 0 else table[best])
+
+
+def naive_number(v, form):
+    if form == "f16":
+        return F32(F16(v))
+    if form == "bf16":
+        m, e = np.frexp(float(v))
+        return F32(np.ldexp(round(m * 256), e - 8))
+    if form == "e4m3":
+        return naive_level(E4M3, v)
+    if form == "e8m0":
+        return F32(max(2.0 ** -127, 2.0 ** np.floor(np.log2(float(v) * 4 / 3)))) if v > 0 else F32(2.0 ** -127)
+    return F32(v)
+
+
+def naive_round(how, t):
+    t = F32(t)
+    if how == "half_up":
+        return int(np.floor(F32(t + F32(0.5))))
+    return int(np.sign(t)) * int(np.floor(abs(float(t)) + 0.5)) if how == "half_away" else round(float(t))
+
+
+def naive_group(r, q):
+    """One group or block, value by value."""
+    if q.name in ("exact", "f16", "bf16"):
+        return np.array([naive_number(v, q.name) for v in r], F32)
+    most, sign_of_most = F32(0), F32(0)
+    for v in r:
+        if abs(v) > most:
+            most, sign_of_most = abs(v), v
+    if q.name in ("mxfp4", "nvfp4"):
+        scale = F32(2.0 ** max(np.floor(np.log2(float(most))) - 2, -127)) if q.name == "mxfp4" and most else naive_level(E4M3, F32(most / F32(6)))
+        return np.array([naive_level(E2M1, F32(v / scale)) * scale if scale else F32(0) for v in r], F32)
+    if q.name == "q4_0":
+        d = F32(sign_of_most / F32(-8))
+        return np.array([F32(min(15, int(F32(F32(v * F32(F32(1) / d)) + F32(8.5)))) - 8) * F32(F16(d)) if d else F32(0) for v in r], F32)
+    ratios = [q.clip * (40 - k) / 40 for k in range(29)] if q.search else [q.clip]
+    tried = [naive_uniform(r, q, F32(c)) for c in ratios]
+    return min(tried, key=lambda out: sum((float(a) - float(b)) ** 2 for a, b in zip(out, r)))
+
+
+def naive_uniform(r, q, c):
+    b = q.bits
+    if q.name == "sym":
+        m = 2 ** (b - 1) - 1
+        bottom, steps = (-m - 1, m + 0.5) if q.form == "full" else (-m, m)
+        scale = naive_number(F32(c * max(abs(v) for v in r)) / F32(steps), q.scale)
+        return np.array([F32(min(m, max(bottom, naive_round(q.rounding, v / scale)))) * scale if scale else F32(0) for v in r], F32)
+    n, lo, hi = 2 ** b - 1, min(r), max(r)
+    if q.form == "integer":
+        lo, hi = F32(c * min(lo, F32(0))), F32(c * max(hi, F32(0)))
+        scale = naive_number(F32(hi - lo) / F32(n), q.scale)
+        zero = min(n, max(0, naive_round(q.rounding, -lo / scale))) if scale else 0
+        return np.array([F32(min(n, max(0, naive_round(q.rounding, v / scale) + zero)) - zero) * scale if scale else F32(0) for v in r], F32)
+    cut = F32(F32(F32(1) - c) * F32(0.5)) * F32(hi - lo)
+    low = naive_number(F32(lo + cut), q.scale)
+    scale = naive_number(max(F32(F32(hi - cut) - low), F32(0)) / F32(n), q.scale)
+    return np.array([F32(min(n, max(0, naive_round(q.rounding, F32(v - low) / scale)))) * scale + low if scale else low for v in r], F32)
+
+
 def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream):
     """One head's rows [document, token, d] coded row by row in binary32. cal: every head's calibration rows [head, document, token, d].
     Shares with the functions above the parsed codec and the signs, nothing else."""
@@ -1077,30 +1255,10 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
                 m = F32(1) / np.abs(rows).max(0)
                 steps.append((lambda r, p, m=m: r * m, lambda r, p, m=m: r / m))
 
-    def number(value):
-        return F32(F16(value)) if codec.quantizer.scale == "f16" else F32(value)
-
     def group(r):
-        name, b = codec.quantizer.name, codec.quantizer.bits
-        if name == "exact":
-            return r
-        if name == "f16":
-            return r.astype(F16).astype(F32)
-        out = np.zeros_like(r)
-        if name == "sym":
-            m = 2 ** (b - 1) - 1
-            scale = number(F32(max(abs(v) for v in r)) / F32(m))
-            for i, v in enumerate(r):
-                out[i] = F32(min(m, max(-m, round(float(F32(v / scale)))))) * scale if scale else 0
-            return out
-        n = 2 ** b - 1
-        low = number(min(r))
-        scale = number(F32(max(r) - low) / F32(n)) if max(r) != min(r) else F32(0)
-        for i, v in enumerate(r):
-            out[i] = F32(min(n, max(0, round(float(F32(F32(v - low) / scale)))))) * scale + low if scale else low
-        return out
+        return naive_group([F32(v) for v in r], codec.quantizer)
 
-    width, out = codec.quantizer.group or d, np.zeros(x.shape)
+    width, out = BLOCKS.get(codec.quantizer.name) or codec.quantizer.group or d, np.zeros(x.shape)
     for n in range(x.shape[0]):
         for t in range(x.shape[1]):
             r = to_split(x[n, t]) if swap else x[n, t]
@@ -1184,6 +1342,10 @@ SELFTEST_CODECS = (
     ("exact", "chain=[centre(by=mean,per=layer),scale(by=max,per=head)];quantizer=asym(bits=5,group=row,scale=f16)"),
     ("exact", "chain=[signs(per=layer),rfft];quantizer=sym(bits=4,group=row,scale=f32)"),
     ("chain=[srft];quantizer=exact", "chain=[signs,fwht];quantizer=sym(bits=3)"),
+    ("chain=[srft];quantizer=sym(bits=4,group=row,scale=f32,rounding=half_even,levels=full,clip=0.90000000000000002,search=false)", "exact"),
+    ("chain=[srht];quantizer=asym(bits=3,group=4,scale=bf16,rounding=half_up,zero=minimum,clip=0.94999999999999996,search=false)", "exact"),
+    ("exact", "chain=[srht];quantizer=asym(bits=4,group=row,scale=f16,rounding=half_even,zero=integer,clip=1,search=false)"),
+    ("exact", "chain=[srft];quantizer=sym(bits=4,group=4,scale=e4m3,rounding=half_away,levels=symmetric,clip=1,search=true)"),
     ("exact", "exact"),
 )
 
@@ -1315,9 +1477,17 @@ def selftest():
                     room = np.abs(g).max(-1) * (2.0 ** -9 if scale == "f16" else 2.0 ** -22)  # what rounding the scale moves the ends by
                     expect((error <= step / 2 + room).all() and not error[0].any(), "error of %s is at most half a step" % (q,))
     expect(np.abs(quantize(rows, parse_quantizer("f16")) - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact")), rows.astype(F32)), "f16, exact")
+    for text in ("mxfp4", "nvfp4(tensor=none)", "q4_0", "bf16", "sym(bits=4,group=16,search=true,scale=e8m0)", "sym(bits=8,levels=full,clip=0.8)",
+                 "asym(bits=4,group=16,clip=0.9,scale=e4m3)", "asym(bits=2,zero=integer,search=true)", "asym(bits=3,zero=integer,rounding=half_away,group=8,scale=e8m0)"):
+        q = parse_quantizer(text)
+        width = BLOCKS.get(q.name) or q.group or 64
+        naive = np.array([np.concatenate([naive_group(list(r[i:i + width]), q) for i in range(0, 64, width)]) for r in rows[:40].astype(F32)])
+        expect(np.array_equal(quantize(rows[:40], q), naive), "%s value by value" % text)
     half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"))
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
-    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
+    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256),
+                       ("sym(bits=4,group=16,scale=e4m3)", 36), ("asym(bits=3,zero=integer)", 29), ("mxfp4", 34), ("nvfp4(tensor=none)", 36), ("q4_0", 36), ("q5_0", 44), ("q8_0", 68),
+                       ("fp8", 68), ("bf16", 128)):
         expect(row_bytes(parse_quantizer(text), 64) == size, "%s takes %d bytes at d = 64" % (text, size))
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
@@ -1331,7 +1501,7 @@ def selftest():
         synthetic_capture(paths[0], "interleaved", "normal", 8, with_bias=False, window=9)
         synthetic_capture(paths[1], "halves", "neox", 16, with_bias=True)
         capture = Capture(paths[1])
-        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": Quantizer("sym", b, None, "f32")} for b in (2, 3, 8)], 0):
+        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": parse_quantizer("sym(bits=%d)" % b)} for b in (2, 3, 8)], 0):
             expect((answer.values["softmax_kl"] >= 0).all(), "KL is not negative")
         synthetic_results(paths[2], paths[:2])
         tally = check(paths[2], paths[:2], workers=1, quiet=True)
