@@ -18,6 +18,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import collections
+import math
 import contextlib
 import copy
 import multiprocessing
@@ -195,8 +196,33 @@ def on_grid(g, quantizer, grid):
     return q
 
 
+def half_quadratic(g, quantizer, nudge):
+    """hqq's grid: the offset after at most 20 rounds in double."""
+    top = F32(2 ** quantizer.bits - 1)
+    scale = stored((g.max(-1, keepdims=True) - g.min(-1, keepdims=True)) / top * F32(1 + nudge), quantizer.scale)
+    y, step, beta = g.astype(F64), np.where(scale == 0, 1, scale).astype(F64), 10.0
+    z = -g.min(-1, keepdims=True).astype(F64) / step
+    least, going = np.full_like(z, np.inf), np.ones_like(z, bool)
+    for _ in range(20):
+        q = np.clip(np.rint(y / step + z), 0, top)
+        off = y - (q - z) * step
+        size = np.abs(off)
+        large = size > beta ** (-1 / (2 - 0.7))  # elsewhere e is 0
+        power = np.vectorize(math.pow)(np.where(large, size, 1), 0.7 - 1)  # NumPy's own differs in last bits, and they decide ties of later rounds
+        e = np.sign(off) * np.maximum(size - power / beta, 0) * large
+        z = np.where(going, np.cumsum(q - (y - e) / step, -1)[..., -1:] / g.shape[-1], z)  # cumsum adds in order
+        error = np.cumsum(size, -1)[..., -1:]
+        going &= error < least
+        least = np.minimum(error, least)
+        beta *= 1.01
+    low = stored(np.where(scale == 0, g.min(-1, keepdims=True), (-z * step).astype(F32)), quantizer.scale)
+    return low, scale, np.zeros_like(scale), np.full_like(scale, top)
+
+
 def uniform_grid(g, quantizer, nudge=0.0):
-    """The grid of `clip`, or of the ratio that `search` finds for each group."""
+    """The grid of `clip`, or of the ratio that `search` finds for each group, or hqq's."""
+    if quantizer.name == "hqq":
+        return half_quadratic(g, quantizer, nudge)
     if not quantizer.search:
         return grid_at(g, quantizer, quantizer.clip, nudge)
     best, least = None, None
@@ -218,7 +244,8 @@ def quantize_blocks(y, quantizer):
         if quantizer.name == "mxfp4":
             scale = np.ldexp(1.0, np.where(most == 0, -127, np.maximum(np.frexp(most.astype(F64))[1] - 1 - 2, -127))).astype(F32)
         else:
-            scale = nearest(E4M3, most / F32(6))
+            tensor = F32(1) if quantizer.fit is None else quantizer.fit[..., None]
+            scale = nearest(E4M3, most / F32(6) / tensor) * tensor
         return np.where(scale == 0, F32(0), nearest(E2M1, y / np.where(scale == 0, F32(1), scale)) * scale)
     if quantizer.name == "q8_0":
         d = most / F32(127)
@@ -239,6 +266,25 @@ BLOCK_BYTES = {"mxfp4": 17, "nvfp4": 9, "q4_0": 18, "q5_0": 22, "q8_0": 34}
 SCALE_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "e8m0": 1, "e4m3": 1}
 
 
+def fitted(quantizer, c):
+    """The quantizer with what calibration rows [head, document, token, d] give it."""
+    if quantizer.name == "nvfp4" and quantizer.form == "calibrated":
+        tensor = np.abs(c.astype(F32)).max((1, 2, 3), keepdims=True) / F32(448 * 6)
+        return quantizer._replace(fit=np.where(tensor > 0, tensor, F32(1)))
+    if quantizer.name == "channel":
+        lo, hi = c.astype(F32).min((1, 2), keepdims=True), c.astype(F32).max((1, 2), keepdims=True)
+        if quantizer.form == "true":
+            top = F32(2 ** quantizer.bits - 1)
+            return quantizer._replace(fit=(lo, (hi - lo) / top, F32(0), top))
+        top = F32(2 ** (quantizer.bits - 1) - 1)
+        return quantizer._replace(fit=(np.zeros_like(lo), np.maximum(hi, -lo) / top, -top, top))
+    return quantizer
+
+
+def is_fitted(quantizer):
+    return quantizer.name == "channel" or (quantizer.name == "nvfp4" and quantizer.form == "calibrated")
+
+
 def quantize(y, quantizer, nudge=0.0):
     """Rows [..., d] through encoding and decoding, in binary32.
 
@@ -255,6 +301,8 @@ def quantize(y, quantizer, nudge=0.0):
         largest, table = (F32(448), E4M3) if quantizer.form == "e4m3" else (F32(57344), E5M2)
         scale = np.abs(y).max(-1, keepdims=True) / largest if quantizer.scale == "row" else np.ones_like(y[..., :1])
         return np.where(scale == 0, F32(0), nearest(table, y / np.where(scale == 0, F32(1), scale)) * scale)
+    if quantizer.name == "channel":
+        return on_grid(y, quantizer, quantizer.fit)
     group = BLOCKS.get(quantizer.name) or quantizer.group or d
     g = y.reshape(y.shape[:-1] + (d // group, group))
     if quantizer.name in BLOCKS:
@@ -269,6 +317,8 @@ def row_bytes(quantizer, d):
         return d + (4 if quantizer.scale == "row" else 0)
     if quantizer.name in BLOCKS:
         return d // BLOCKS[quantizer.name] * BLOCK_BYTES[quantizer.name]
+    if quantizer.name == "channel":
+        return -(-d * quantizer.bits // 8)
     groups = d // (quantizer.group or d)
     fields = d + (groups if quantizer.form == "integer" else 0)
     return -(-fields * quantizer.bits // 8) + groups * SCALE_BYTES[quantizer.scale] * (2 if quantizer.form == "minimum" else 1)
@@ -277,8 +327,8 @@ def row_bytes(quantizer, d):
 # ---- codecs and their canonical text ----
 
 Element = collections.namedtuple("Element", "name by per ordinal")
-# group None: the row. form: levels of sym, zero of asym, format of fp8
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search")
+# group None: the row. form: levels of sym, zero of asym, format of fp8, tensor of nvfp4, asym of channel. fit: what calibration rows gave
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search fit", defaults=(None,))
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
 
@@ -358,7 +408,17 @@ def parse_quantizer(text):
         form = take(options, "format", "e4m3", ("e4m3", "e5m2"))
         scale = take(options, "scale", "row", ("none", "row"))
     elif name == "nvfp4":
-        take(options, "tensor", None, ("none",))  # the twin fits no quantizer
+        form = take(options, "tensor", "calibrated", ("calibrated", "none"))
+    elif name == "channel":
+        bits = int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
+        rounding = take(options, "rounding", "half_even", ("half_even", "half_up", "half_away"))
+        form = take(options, "asym", "false", ("true", "false"))
+    elif name == "hqq":
+        bits = int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
+        group = take(options, "group", "row")
+        group = None if group == "row" else int(group)
+        scale = take(options, "scale", "f32", tuple(SCALE_BYTES))
+        rounding, form, clip, search = "half_even", "minimum", 1.0, False
     elif name not in ("f16", "bf16", "exact", "mxfp4", "q4_0", "q5_0", "q8_0"):
         raise Unusable("the twin knows no quantizer '%s'" % name)
     if options:
@@ -420,6 +480,8 @@ def bits_per_value(codec, dim, n_heads):
     for e in codec.chain:
         if (e.name == "centre" and e.by == "mean") or e.name == "scale":
             side += 32.0 * dim / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+    if is_fitted(codec.quantizer):
+        side += 32.0 * (1.0 / dim if codec.quantizer.name == "nvfp4" else 2 if codec.quantizer.form == "true" else 1) / TOKENS_FOR_SIDE
     return 8.0 * row_bytes(codec.quantizer, dim) / dim, side
 
 
@@ -582,12 +644,12 @@ def permutation(layer, stream, order):
     return np.arange(layer.dim)
 
 
-def forward(codec, layer, stream, seed, campaign_seed):
-    """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
-    before the first seeded element is kept with the layer."""
+def forward(codec, layer, stream, seed, campaign_seed, calibrate=False):
+    """Evaluation rows through the chain, the inverses in the order in which they are applied, the chain's gain per coordinate, and the calibration rows
+    through the chain where it or (calibrate) the quantizer is fitted to them. What comes before the first seeded element is kept with the layer."""
     chain = codec.chain
     first = next((i for i, e in enumerate(chain) if e.name == "signs"), len(chain))
-    fits = any(e.name == "scale" or e.by == "mean" for e in chain)
+    fits = calibrate or any(e.name == "scale" or e.by == "mean" for e in chain)
     key = (stream, codec.order, chain[:first], fits)
     if key not in layer.prefixes:
         order = permutation(layer, stream, codec.order)
@@ -605,7 +667,7 @@ def forward(codec, layer, stream, seed, campaign_seed):
     inverses = list(inverses)
     for e in chain[first:]:
         x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
-    return x, inverses, gain
+    return x, inverses, gain, c
 
 
 def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
@@ -676,11 +738,11 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed):
     if not chains:
         yield from (Answer((np.nan,) * 3, {}, {}) for _ in quantizers)  # nothing coded: no bits, no errors
         return
-    through = {s: forward(codec, layer, s, seed, campaign_seed) for s, codec in chains.items()}
+    through = {s: forward(codec, layer, s, seed, campaign_seed, any(is_fitted(q[s]) for q in quantizers)) for s, codec in chains.items()}
     for choice in quantizers:
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
-        for s, (y, inverses, _) in through.items():
-            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, choice[s], inverses)
+        for s, (y, inverses, _, c) in through.items():
+            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, fitted(choice[s], c), inverses)
             p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)
@@ -696,8 +758,8 @@ def candidates(layer, stream, codec, seed, campaign_seed):
     A value within a few roundings of the middle between two codes gets the one or the other by the last bits of a float transform; the squared
     error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
     """
-    y, inverses, gain = forward(codec, layer, stream, seed, campaign_seed)
-    quantizer, found = codec.quantizer, collections.defaultdict(list)
+    y, inverses, gain, c = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
+    quantizer, found = fitted(codec.quantizer, c), collections.defaultdict(list)
     base = decode(y, quantizer, inverses)
 
     def add(other, rows):
