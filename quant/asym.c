@@ -1,98 +1,103 @@
-/* asym: asymmetric uniform quantization, a scale and a minimum a group (arXiv 2402.02750, KIVI, section 3.1).
+/* asym: asymmetric uniform quantization, a scale and an offset a group (arXiv 2402.02750, KIVI, section 3.1; arXiv 2404.00456, QuaRot, for the integer zero-point).
  *
- *     n = 2^b - 1,  scale = (max - min)/n,  q = clamp(round_half_even((y - min) / scale), 0, n),  y^ = q * scale + min
+ *     zero minimum: n = 2^b - 1,  lo = min + (1-c)/2 (max - min),  hi = max - (1-c)/2 (max - min),  scale = (hi - lo)/n,
+ *                   q = clamp(round((y - lo) / scale), 0, n),  y^ = q * scale + lo
+ *     zero integer: lo = c min(min, 0),  hi = c max(max, 0),  scale = (hi - lo)/n,  z = clamp(round(-lo / scale), 0, n),
+ *                   q = clamp(round(y / scale) + z, 0, n),  y^ = (q - z) * scale
  *
- * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A group whose maximum does
- * not exceed its rounded minimum has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span overflows
- * binary32 are refused.
+ * True division in float; lo and then the scale (hi less the rounded lo) are rounded to their stored format first and then used; c is `clip`, or per group what `search`
+ * finds (quant/grouped.h). Clipping moves both ends of a stored minimum towards the middle of the range; an integer zero-point follows QuaRot, which scales both ends of
+ * a range that holds 0 (towards 0; the same for ranges about 0, but senseless for a minimum far from 0). z is a field of b bits behind the codes: QuaRot's simulation
+ * leaves it in a float and its kernel stores a half. A group whose hi does not exceed its rounded lo has scale 0 and codes 0. Codes are unsigned fields of b bits. Any
+ * head dimension that the group divides. Payload, F the bits of the scale's format: b + 2 F/group, or b + (b + F)/group, padded to whole bytes. Not idempotent in
+ * floating point. Groups whose span or largest decoded value overflows binary32 are refused; e8m0, which has no sign, goes with integer zero-points alone. One division
+ * a value; search costs 29 encodings. Not SAW-INT4's arithmetic to the last bit: its zero is -min/scale in float, unrounded (arXiv 2604.19157; its rounding is half_up).
  */
-#include <math.h>
 #include <stdlib.h>
 
 #include "quant/grouped.h"
 
+enum { MINIMUM, INTEGER };
+
+static bool code_minimum(const gyre_grouped *g, const float *y, float ratio, gyre_group *p, uint8_t *codes)
+{
+    float lo, hi, top = (float)((1 << g->bits) - 1);
+    gyre_group_range(y, g->group, &lo, &hi);
+    float cut = (1.0f - ratio) * 0.5f * (hi - lo);
+    if (!isfinite(cut) || !gyre_scale_round(g->format, lo + cut, &p->low))
+        return false;
+    float span = hi - cut > p->low ? hi - cut - p->low : 0.0f;
+    if (!isfinite(span) || !gyre_scale_round(g->format, span / top, &p->scale) || !isfinite(top * p->scale) || !isfinite(top * p->scale + p->low))
+        return false;
+    gyre_group_offset_codes(g, y, p, codes);
+    return true;
+}
+
+static bool code_integer(const gyre_grouped *g, const float *y, float ratio, gyre_group *p, uint8_t *codes)
+{
+    float lo, hi, top = (float)((1 << g->bits) - 1);
+    gyre_rounding how = g->rounding;
+    gyre_group_range(y, g->group, &lo, &hi);
+    lo = lo < 0.0f ? ratio * lo : 0.0f;
+    hi = hi > 0.0f ? ratio * hi : 0.0f;
+    if (!isfinite(hi - lo) || !gyre_scale_round(g->format, (hi - lo) / top, &p->scale) || !isfinite(top * p->scale))
+        return false;
+    float scale = p->scale > 0.0f ? p->scale : INFINITY, zero = -lo / scale;
+    zero = gyre_round(how, zero > top ? top : zero);
+    p->zero = (uint8_t)(int)zero;
+    for (size_t i = 0; i < g->group; i++) {
+        float t = y[i] / scale;
+        t = t > top - zero ? top - zero : t < -zero ? -zero : t;
+        codes[i] = (uint8_t)(int)(gyre_round(how, t) + zero);
+    }
+    return true;
+}
+
+static void values_integer(const gyre_grouped *g, const gyre_group *p, const uint8_t *codes, float *y)
+{
+    for (size_t i = 0; i < g->group; i++)
+        y[i] = (float)((int)codes[i] - (int)p->zero) * p->scale;
+}
+
+static const gyre_grouped_way ways[] = {
+    [MINIMUM] = {.name = "asym", .parameters = 2, .code = code_minimum, .values = gyre_group_offset_values},
+    [INTEGER] = {.name = "asym", .parameters = 1, .zeros = true, .code = code_integer, .values = values_integer},
+};
+
 static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {
-    return gyre_grouped_init(site->dim, options, 2, state, err);
+    const gyre_grouped_options *o = options;
+    return gyre_grouped_init(site->dim, options, &ways[o->form], state, err);
 }
 
-static void range(const float *x, size_t n, float *lo, float *hi)
+static bool applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY])
 {
-    *lo = *hi = x[0];
-    for (size_t i = 1; i < n; i++) {
-        *lo = x[i] < *lo ? x[i] : *lo;
-        *hi = x[i] > *hi ? x[i] : *hi;
-    }
+    const gyre_grouped_options *o = options;
+    return o->form == MINIMUM ? gyre_grouped_signed_applicable(site, options, why) : gyre_grouped_applicable(site, options, why);
 }
 
-static void codes_of(const float *x, size_t n, float lo, float scale, float top, uint8_t *codes)
-{
-    for (size_t i = 0; i < n; i++) {
-        float t = (x[i] - lo) / scale;
-        t = t > top ? top : t < 0.0f ? 0.0f : t;
-        codes[i] = (uint8_t)(int)gyre_round_even(t);
-    }
-}
-
-static gyre_status encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
-{
-    (void)head;
-    const gyre_grouped *g = state;
-    uint8_t codes[GYRE_QUANTIZER_DIM];
-    float top = (float)((1 << g->bits) - 1);
-    for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
-        uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
-        for (size_t k = 0; k < g->groups; k++) {
-            const float *y = x + k * g->group;
-            float lo, hi, scale;
-            range(y, g->group, &lo, &hi);
-            bool fits = gyre_scale_round(g->format, lo, &lo);
-            float span = hi > lo ? hi - lo : 0.0f;
-            if (!fits || !isfinite(span) || !gyre_scale_round(g->format, span / top, &scale))
-                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "asym: row %zu has values from %g to %g, beyond %s%s", r, (double)lo, (double)hi,
-                                      g->format == GYRE_SCALE_F16 ? "binary16" : "binary32", g->format == GYRE_SCALE_F16 ? ": use scale: f32" : "");
-            if (scale > 0.0f)
-                codes_of(y, g->group, lo, scale, top, codes + k * g->group);
-            else
-                for (size_t i = 0; i < g->group; i++)
-                    codes[k * g->group + i] = 0;
-            at = gyre_scale_put(g->format, scale, at);
-            at = gyre_scale_put(g->format, lo, at);
-        }
-        gyre_pack(codes, g->dim, g->bits, bytes);
-    }
-    return GYRE_OK;
-}
-
-static void decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride)
-{
-    (void)head;
-    const gyre_grouped *g = state;
-    uint8_t codes[GYRE_QUANTIZER_DIM];
-    for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
-        const uint8_t *at = bytes + (g->dim * g->bits + 7) / 8;
-        gyre_unpack(bytes, g->dim, g->bits, codes);
-        for (size_t k = 0; k < g->groups; k++) {
-            float scale, lo;
-            at = gyre_scale_get(g->format, at, &scale);
-            at = gyre_scale_get(g->format, at, &lo);
-            for (size_t i = k * g->group; i < (k + 1) * g->group; i++)
-                x[i] = (float)codes[i] * scale + lo;
-        }
-    }
-}
+static const char *const zeros[] = {"minimum", "integer", NULL};
+static const gyre_option options_table[] = {
+    GYRE_BITS_ROW(gyre_grouped_options),
+    GYRE_GROUP_ROW,
+    GYRE_SCALE_ROW,
+    GYRE_ROUNDING_ROW(gyre_grouped_options),
+    {"zero", GYRE_OPTION_CHOICE, offsetof(gyre_grouped_options, form), "minimum", 0, 0, zeros, "", "the offset: the minimum in the scale's format, or the code of 0"},
+    GYRE_CLIP_ROWS,
+    {0},
+};
 
 const gyre_quantizer_type gyre_quantizer_asym = {
     .name = "asym",
     .summary = "asymmetric uniform, scale and minimum",
     .source = "arXiv 2402.02750 (KIVI), section 3.1",
-    .bits_formula = "ceil(bits * dim / 8) * 8 / dim + 2 * (32 or 16) / group",
+    .bits_formula = "ceil(bits * dim / 8) * 8 / dim + 2 * (32, 16 or 8 by scale) / group; integer zero: bits * (1 + 1 / group) padded + (32, 16 or 8) / group",
     .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE,
     .init = init,
     .row_bytes = gyre_grouped_row_bytes,
-    .encode = encode,
-    .decode = decode,
+    .encode = gyre_grouped_encode,
+    .decode = gyre_grouped_decode,
     .free = free,
-    .options = gyre_grouped_table,
-    .applicable = gyre_grouped_applicable,
+    .options = options_table,
+    .applicable = applicable,
 };

@@ -1,20 +1,17 @@
 #include "quant/grouped.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/half.h"
+#include "core/minifloat.h"
 
-static const char *const row[] = {"row", NULL};
-static const char *const formats[] = {"f32", "f16", NULL};
-const gyre_option gyre_grouped_table[] = {
-    {"bits", GYRE_OPTION_INT, offsetof(gyre_grouped_options, bits), NULL, 2, 8, NULL, "bit", "width of a code"},
-    {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_QUANTIZER_DIM, row, "coordinates", "what shares one scale: the row or a divisor of the head dimension"},
-    {"scale", GYRE_OPTION_CHOICE, offsetof(gyre_grouped_options, scale), "f32", 0, 0, formats, "", "format of the stored scale"},
-    {0},
-};
+enum { RATIOS = 29 }; /* of a search: clip * (40 - k) / 40 */
+
+const char *const gyre_scale_names[] = {"f32", "f16", "bf16", "e8m0", "e4m3", NULL};
+const char *const gyre_rounding_names[] = {"half_even", "half_up", "half_away", NULL};
+const char *const gyre_group_words[] = {"row", NULL};
 
 bool gyre_grouped_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY])
 {
@@ -26,66 +23,211 @@ bool gyre_grouped_applicable(const gyre_site *site, const void *options, char wh
     return false;
 }
 
-gyre_status gyre_grouped_init(size_t dim, const void *options, size_t parameters, void **state, gyre_error *err)
+bool gyre_grouped_signed_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY])
+{
+    const gyre_grouped_options *o = options;
+    if (o->scale == GYRE_SCALE_E8M0)
+        (void)snprintf(why, GYRE_QUANTIZER_WHY, "e8m0 has no sign, and the group's minimum is stored in the scale's format: use another");
+    else
+        return gyre_grouped_applicable(site, options, why);
+    return false;
+}
+
+gyre_status gyre_grouped_init(size_t dim, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_grouped_options *o = options;
     gyre_grouped *g = NULL;
     GYRE_NEW(&g, 1);
+    g->way = way;
     g->dim = dim;
     g->bits = (size_t)o->bits;
     g->group = o->group > 0 ? (size_t)o->group : dim;
     g->groups = dim / g->group;
-    g->parameters = parameters;
     g->format = (gyre_scale_format)o->scale;
+    g->rounding = (gyre_rounding)o->rounding;
+    g->form = o->form;
+    g->clip = o->clip;
+    g->search = o->search;
     *state = g;
 done:
     return st;
 }
 
-static size_t code_bytes(const gyre_grouped *g)
+/* Fields of `bits` bits in a row. */
+static size_t fields(const gyre_grouped *g)
 {
-    return (g->dim * g->bits + 7) / 8;
+    return g->dim + (g->way->zeros ? g->groups : 0);
 }
 
 size_t gyre_grouped_row_bytes(const void *state)
 {
     const gyre_grouped *g = state;
-    return code_bytes(g) + g->groups * g->parameters * (g->format == GYRE_SCALE_F32 ? 4 : 2);
+    return (fields(g) * g->bits + 7) / 8 + g->groups * g->way->parameters * gyre_scale_bytes(g->format);
+}
+
+/* The ratio of the grid that leaves the least squared error; its code is in p and codes. */
+static bool search(const gyre_grouped *g, const float *y, gyre_group *p, uint8_t *codes)
+{
+    uint8_t tried[GYRE_QUANTIZER_DIM];
+    float z[GYRE_QUANTIZER_DIM];
+    double least = INFINITY;
+    for (int k = 0; k < RATIOS; k++) {
+        gyre_group q = {0};
+        double sum = 0;
+        if (!g->way->code(g, y, (float)(g->clip * (40 - k) / 40), &q, tried))
+            continue;
+        g->way->values(g, &q, tried, z);
+        for (size_t i = 0; i < g->group; i++)
+            sum += ((double)z[i] - (double)y[i]) * ((double)z[i] - (double)y[i]);
+        if (sum < least) {
+            least = sum;
+            *p = q;
+            memcpy(codes, tried, g->group);
+        }
+    }
+    return least < INFINITY;
+}
+
+static gyre_status refuse(const gyre_grouped *g, size_t row, const float *y, gyre_error *err)
+{
+    float lo, hi;
+    gyre_group_range(y, g->group, &lo, &hi);
+    return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__,
+                          "%s: row %zu has a group of values from %g to %g, whose parameters or decoded values exceed scale: %s%s", g->way->name, row, (double)lo,
+                          (double)hi, gyre_scale_names[g->format], g->format == GYRE_SCALE_F32 ? "" : ": use scale: f32");
+}
+
+gyre_status gyre_grouped_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
+{
+    (void)head;
+    const gyre_grouped *g = state;
+    uint8_t codes[2 * GYRE_QUANTIZER_DIM];
+    for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
+        uint8_t *at = bytes + (fields(g) * g->bits + 7) / 8;
+        for (size_t k = 0; k < g->groups; k++) {
+            const float *y = x + k * g->group;
+            gyre_group p = {0};
+            if (!(g->search ? search(g, y, &p, codes + k * g->group) : g->way->code(g, y, (float)g->clip, &p, codes + k * g->group)))
+                return refuse(g, r, y, err);
+            codes[g->dim + k] = p.zero;
+            at = gyre_scale_put(g->format, p.scale, at);
+            if (g->way->parameters == 2)
+                at = gyre_scale_put(g->format, p.low, at);
+        }
+        gyre_pack(codes, fields(g), g->bits, bytes);
+    }
+    return GYRE_OK;
+}
+
+void gyre_grouped_decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride)
+{
+    (void)head;
+    const gyre_grouped *g = state;
+    uint8_t codes[2 * GYRE_QUANTIZER_DIM];
+    for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
+        const uint8_t *at = bytes + (fields(g) * g->bits + 7) / 8;
+        gyre_unpack(bytes, fields(g), g->bits, codes);
+        for (size_t k = 0; k < g->groups; k++) {
+            gyre_group p = {.zero = g->way->zeros ? codes[g->dim + k] : 0};
+            at = gyre_scale_get(g->format, at, &p.scale);
+            if (g->way->parameters == 2)
+                at = gyre_scale_get(g->format, at, &p.low);
+            g->way->values(g, &p, codes + k * g->group, x + k * g->group);
+        }
+    }
+}
+
+void gyre_group_range(const float *y, size_t n, float *lo, float *hi)
+{
+    *lo = *hi = y[0];
+    for (size_t i = 1; i < n; i++) {
+        *lo = y[i] < *lo ? y[i] : *lo;
+        *hi = y[i] > *hi ? y[i] : *hi;
+    }
+}
+
+float gyre_group_largest(const float *y, size_t n)
+{
+    float most = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        float a = fabsf(y[i]);
+        most = a > most ? a : most;
+    }
+    return most;
+}
+
+void gyre_group_offset_codes(const gyre_grouped *g, const float *y, const gyre_group *p, uint8_t *codes)
+{
+    float top = (float)((1 << g->bits) - 1), scale = p->scale > 0.0f ? p->scale : INFINITY, lo = p->low;
+    gyre_rounding how = g->rounding;
+    for (size_t i = 0; i < g->group; i++) {
+        float t = (y[i] - lo) / scale;
+        t = t > top ? top : t < 0.0f ? 0.0f : t;
+        codes[i] = (uint8_t)(int)gyre_round(how, t);
+    }
+}
+
+void gyre_group_offset_values(const gyre_grouped *g, const gyre_group *p, const uint8_t *codes, float *y)
+{
+    for (size_t i = 0; i < g->group; i++)
+        y[i] = (float)codes[i] * p->scale + p->low;
 }
 
 bool gyre_scale_round(gyre_scale_format format, float value, float *rounded)
 {
-    *rounded = format == GYRE_SCALE_F32 ? value : gyre_half_to_float(gyre_half_from_float(value));
+    switch (format) {
+    case GYRE_SCALE_F32: *rounded = value; break;
+    case GYRE_SCALE_F16: *rounded = gyre_half_to_float(gyre_half_from_float(value)); break;
+    case GYRE_SCALE_BF16: *rounded = gyre_bf16_to_float(gyre_bf16_from_float(value)); break;
+    case GYRE_SCALE_E8M0: *rounded = gyre_e8m0_to_float(value == 0.0f ? 0 : gyre_e8m0_from_float(value)); break;
+    case GYRE_SCALE_E4M3: *rounded = gyre_e4m3_to_float(gyre_e4m3_from_float(value)); break;
+    }
     return isfinite(*rounded);
+}
+
+size_t gyre_scale_bytes(gyre_scale_format format)
+{
+    static const size_t bytes[] = {4, 2, 2, 1, 1};
+    return bytes[format];
+}
+
+static uint32_t scale_code(gyre_scale_format format, float value)
+{
+    uint32_t bits = 0;
+    switch (format) {
+    case GYRE_SCALE_F32: memcpy(&bits, &value, sizeof bits); break;
+    case GYRE_SCALE_F16: bits = gyre_half_from_float(value); break;
+    case GYRE_SCALE_BF16: bits = gyre_bf16_from_float(value); break;
+    case GYRE_SCALE_E8M0: bits = gyre_e8m0_from_float(value); break;
+    case GYRE_SCALE_E4M3: bits = gyre_e4m3_from_float(value); break;
+    }
+    return bits;
 }
 
 uint8_t *gyre_scale_put(gyre_scale_format format, float value, uint8_t *at)
 {
-    uint32_t bits;
-    if (format == GYRE_SCALE_F16) {
-        uint16_t half = gyre_half_from_float(value);
-        at[0] = (uint8_t)(half & 0xFFu);
-        at[1] = (uint8_t)(half >> 8);
-        return at + 2;
-    }
-    memcpy(&bits, &value, sizeof bits);
-    for (unsigned i = 0; i < 4; i++)
+    uint32_t bits = scale_code(format, value);
+    size_t n = gyre_scale_bytes(format);
+    for (size_t i = 0; i < n; i++)
         at[i] = (uint8_t)(bits >> (8 * i) & 0xFFu);
-    return at + 4;
+    return at + n;
 }
 
 const uint8_t *gyre_scale_get(gyre_scale_format format, const uint8_t *at, float *value)
 {
-    if (format == GYRE_SCALE_F16) {
-        *value = gyre_half_to_float((uint16_t)(at[0] | at[1] << 8));
-        return at + 2;
-    }
     uint32_t bits = 0;
-    for (unsigned i = 0; i < 4; i++)
+    size_t n = gyre_scale_bytes(format);
+    for (size_t i = 0; i < n; i++)
         bits |= (uint32_t)at[i] << (8 * i);
-    memcpy(value, &bits, sizeof bits);
-    return at + 4;
+    switch (format) {
+    case GYRE_SCALE_F32: memcpy(value, &bits, sizeof bits); break;
+    case GYRE_SCALE_F16: *value = gyre_half_to_float((uint16_t)bits); break;
+    case GYRE_SCALE_BF16: *value = gyre_bf16_to_float((uint16_t)bits); break;
+    case GYRE_SCALE_E8M0: *value = gyre_e8m0_to_float((uint8_t)bits); break;
+    case GYRE_SCALE_E4M3: *value = gyre_e4m3_to_float((uint8_t)bits); break;
+    }
+    return at + n;
 }
 
 void gyre_pack(const uint8_t *codes, size_t n, size_t bits, uint8_t *bytes)

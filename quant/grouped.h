@@ -1,37 +1,103 @@
-/* What the uniform quantizers share: groups of a row, the format of a scale, and packing of codes.
+/* What the uniform quantizers share: groups of a row, formats of a scale, rounding, clipping, and packing of codes.
  *
  * A packed row is its codes, then its group parameters:
- *   codes   dim fields of `bits` bits, lowest bit first, coordinate 0 first (4 bits: byte = code[2i+1] << 4 | code[2i]); padded to a whole byte
- *   group   per group: each parameter as a little-endian binary32 or binary16
+ *   codes   fields of `bits` bits, lowest bit first, coordinate 0 first (4 bits: byte = code[2i+1] << 4 | code[2i]); padded to a whole byte. With integer zero-points the
+ *           fields of the groups' zero-points follow those of the coordinates
+ *   group   per group: each parameter in the format `scale`, little-endian
+ *
+ * A parameter is rounded to its format (half to even) first and then used. What the format cannot hold is refused: f16 from 65520 on, bf16 where it would round to
+ * infinity, e4m3 above 464, e8m0 from 1.5 * 2^127 on. A scale that f32, f16, bf16 or e4m3 round to 0 is 0 and all codes of its group are those of 0; e8m0 has no zero
+ * and holds 2^-127 for what is less.
+ *
+ * `clip` c shrinks the range that the levels span, values beyond saturate. `search` tries c, 0.975 c, 0.95 c, ..., 0.3 c on every group and keeps the one with the least
+ * sum of squared errors (in double, of the decoded floats; of equal ones the largest); ratios whose parameters the format cannot hold are passed over.
  */
 #ifndef GYRE_QUANT_GROUPED_H
 #define GYRE_QUANT_GROUPED_H
 
+#include <math.h>
+
 #include "quant/quantizer.h"
 
-typedef enum gyre_scale_format { GYRE_SCALE_F32, GYRE_SCALE_F16 } gyre_scale_format;
+typedef enum gyre_scale_format { GYRE_SCALE_F32, GYRE_SCALE_F16, GYRE_SCALE_BF16, GYRE_SCALE_E8M0, GYRE_SCALE_E4M3 } gyre_scale_format;
+typedef enum gyre_rounding { GYRE_HALF_EVEN, GYRE_HALF_UP, GYRE_HALF_AWAY } gyre_rounding;
 
-/* Options of sym and asym. */
+/* Options of sym, asym and, up to scale, of hqq. */
 typedef struct gyre_grouped_options {
     int64_t bits;
     int64_t group; /* 0: the row */
-    int scale;     /* gyre_scale_format */
+    double clip;
+    int scale;    /* gyre_scale_format */
+    int rounding; /* gyre_rounding */
+    int form;     /* levels of sym, zero-point of asym */
+    bool search;
 } gyre_grouped_options;
 
-extern const gyre_option gyre_grouped_table[];
+/* The rows of their tables. */
+extern const char *const gyre_scale_names[], *const gyre_rounding_names[], *const gyre_group_words[];
+#define GYRE_BITS_ROW(options) {"bits", GYRE_OPTION_INT, offsetof(options, bits), NULL, 2, 8, NULL, "bit", "width of a code"}
+#define GYRE_GROUP_ROW                                                                                                         \
+    {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_QUANTIZER_DIM, gyre_group_words,          \
+     "coordinates", "what shares one scale: the row or a divisor of the head dimension"}
+#define GYRE_SCALE_ROW                                                                                                         \
+    {"scale", GYRE_OPTION_CHOICE, offsetof(gyre_grouped_options, scale), "f32", 0, 0, gyre_scale_names, "", "format of the stored scale"}
+#define GYRE_ROUNDING_ROW(options)                                                                                             \
+    {"rounding", GYRE_OPTION_CHOICE, offsetof(options, rounding), "half_even", 0, 0, gyre_rounding_names, "",                  \
+     "where the middle between two codes goes"}
+#define GYRE_CLIP_ROWS                                                                                                         \
+    {"clip", GYRE_OPTION_REAL, offsetof(gyre_grouped_options, clip), "1", 0.05, 1, NULL, "",                                   \
+     "share of the range that the levels span; what is beyond saturates"},                                                     \
+        {"search", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, search), "false", 0, 0, NULL, "",                          \
+         "per group the ratio with the least squared error, among clip * {1, 0.975, ..., 0.3}"}
+
+/* Parameters of one group. */
+typedef struct gyre_group {
+    float scale, low; /* low: the value of code 0, where it is stored */
+    uint8_t zero;     /* the code of 0, where it is stored */
+} gyre_group;
+
+struct gyre_grouped;
+
+/* How a variant codes a group. */
+typedef struct gyre_grouped_way {
+    const char *name;
+    size_t parameters; /* stored per group: 1 (scale) or 2 (scale, low) */
+    bool zeros;        /* stored per group: a field of `bits` bits for zero */
+    /* One group with its range scaled by ratio; false when the format or binary32 cannot hold it. */
+    bool (*code)(const struct gyre_grouped *g, const float *y, float ratio, gyre_group *p, uint8_t *codes);
+    void (*values)(const struct gyre_grouped *g, const gyre_group *p, const uint8_t *codes, float *y);
+} gyre_grouped_way;
 
 typedef struct gyre_grouped {
+    const gyre_grouped_way *way;
     size_t dim, bits, group, groups;
-    size_t parameters; /* per group: 1 (scale) or 2 (scale, minimum) */
     gyre_scale_format format;
+    gyre_rounding rounding;
+    int form;
+    double clip;
+    bool search;
 } gyre_grouped;
 
+/* That the group divides the row. */
 bool gyre_grouped_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY]);
-gyre_status gyre_grouped_init(size_t dim, const void *options, size_t parameters, void **state, gyre_error *err);
+/* That, and that the format has a place for a signed parameter. */
+bool gyre_grouped_signed_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY]);
+gyre_status gyre_grouped_init(size_t dim, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err);
 size_t gyre_grouped_row_bytes(const void *state);
+gyre_status gyre_grouped_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err);
+void gyre_grouped_decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride);
+
+/* Shared by asym and hqq: the range of a group, codes round((y - low) / scale) in 0..2^bits - 1, and what they decode to. */
+void gyre_group_range(const float *y, size_t n, float *lo, float *hi);
+void gyre_group_offset_codes(const gyre_grouped *g, const float *y, const gyre_group *p, uint8_t *codes);
+void gyre_group_offset_values(const gyre_grouped *g, const gyre_group *p, const uint8_t *codes, float *y);
+
+/* Largest magnitude. */
+float gyre_group_largest(const float *y, size_t n);
 
 /* The value that decode will read back for `value`; false when the format cannot hold it. */
 bool gyre_scale_round(gyre_scale_format format, float value, float *rounded);
+size_t gyre_scale_bytes(gyre_scale_format format);
 uint8_t *gyre_scale_put(gyre_scale_format format, float value, uint8_t *at);
 const uint8_t *gyre_scale_get(gyre_scale_format format, const uint8_t *at, float *value);
 
@@ -48,6 +114,12 @@ static inline float gyre_round_even(float x)
 {
     const float magic = 12582912.0f;
     return (x + magic) - magic;
+}
+
+/* To an integer, for |x| < 2^22. half_up is floor(x + 0.5) with the sum in binary32, half_away C's roundf. */
+static inline float gyre_round(gyre_rounding how, float x)
+{
+    return how == GYRE_HALF_EVEN ? gyre_round_even(x) : how == GYRE_HALF_UP ? floorf(x + 0.5f) : roundf(x);
 }
 
 #endif

@@ -20,7 +20,7 @@ done:
 size_t gyre_plain_row_bytes(const void *state)
 {
     const plain *p = state;
-    return p->dim * (p->format == GYRE_SCALE_F32 ? 4 : 2);
+    return p->dim * gyre_scale_bytes(p->format);
 }
 
 gyre_status gyre_plain_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
@@ -31,7 +31,7 @@ gyre_status gyre_plain_encode(const void *state, size_t head, const float *x, si
         for (size_t i = 0; i < p->dim; i++) {
             float rounded;
             if (!gyre_scale_round(p->format, x[i], &rounded))
-                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "row %zu, coordinate %zu is %g, beyond binary16", r, i, (double)x[i]);
+                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "row %zu, coordinate %zu is %g, beyond %s", r, i, (double)x[i], gyre_scale_names[p->format]);
             bytes = gyre_scale_put(p->format, x[i], bytes);
         }
     return GYRE_OK;

@@ -3,12 +3,12 @@
 
 The input is x_i = sin(1 + i^2), i from 0, in double precision. Nothing of Gyre is used; docs/definitions.md says what each name means.
 """
-import os
-
 import numpy as np
 import scipy
 import scipy.fft
 import scipy.linalg
+
+import golden
 
 
 def paley(q):
@@ -65,19 +65,14 @@ CASES += [(f.__name__, "", "", d, f) for f in (rfft, dht, dct) for d in (8, 12, 
 
 
 def main():
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "transforms.h"), "w", encoding="utf-8") as out:
-        out.write("/* Known answers on x_i = sin(1 + i^2). Made by tests/golden/make_transforms.py with NumPy %s and SciPy %s; not to be edited. */\n"
-                  % (np.__version__, scipy.__version__))
-        out.write("#ifndef GYRE_TESTS_GOLDEN_TRANSFORMS_H\n#define GYRE_TESTS_GOLDEN_TRANSFORMS_H\n\n#include <stddef.h>\n\n")
-        out.write("enum { GOLDEN_DIM_MOST = %d };\n\n" % max(c[3] for c in CASES))
-        out.write("typedef struct golden {\n    const char *name, *option, *value;\n    size_t dim;\n    double y[GOLDEN_DIM_MOST];\n} golden;\n\n")
-        out.write("static const golden goldens[] = {\n")
-        for name, option, value, d, f in CASES:
-            y = ["%.17g" % v for v in f(np.sin(1.0 + np.arange(d) ** 2))]
-            y = [v if "." in v or "e" in v else v + ".0" for v in y]
-            lines = [", ".join(y[i:i + 6]) for i in range(0, d, 6)]
-            out.write('    {"%s", "%s", "%s", %d,\n     {%s}},\n' % (name, option, value, d, ",\n      ".join(lines)))
-        out.write("};\n\n#endif\n")
+    lines = ["/* Known answers on x_i = sin(1 + i^2). */", "#include <stddef.h>", "", "enum { GOLDEN_DIM_MOST = %d };" % max(c[3] for c in CASES), "",
+             "typedef struct golden {", "    const char *name, *option, *value;", "    size_t dim;", "    double y[GOLDEN_DIM_MOST];", "} golden;", "",
+             "static const golden goldens[] = {"]
+    for name, option, value, d, f in CASES:
+        y = ["%.17g" % v for v in f(np.sin(1.0 + np.arange(d) ** 2))]
+        y = [v if "." in v or "e" in v else v + ".0" for v in y]
+        lines += ['    {"%s", "%s", "%s", %d,' % (name, option, value, d), "     {%s}}," % ",\n      ".join(", ".join(y[i:i + 6]) for i in range(0, d, 6))]
+    golden.write("transforms.h", "make_transforms.py", "NumPy %s and SciPy %s" % (np.__version__, scipy.__version__), lines + ["};"])
 
 
 if __name__ == "__main__":
