@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "quant/grouped.h"
+#include "quant/asym.h"
 
 static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {
@@ -34,7 +34,7 @@ static void codes_of(const float *x, size_t n, float lo, float scale, float top,
     }
 }
 
-static gyre_status encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
+gyre_status gyre_asym_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
 {
     (void)head;
     const gyre_grouped *g = state;
@@ -64,7 +64,7 @@ static gyre_status encode(const void *state, size_t head, const float *x, size_t
     return GYRE_OK;
 }
 
-static void decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride)
+void gyre_asym_decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride)
 {
     (void)head;
     const gyre_grouped *g = state;
@@ -90,8 +90,8 @@ const gyre_quantizer_type gyre_quantizer_asym = {
     .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE,
     .init = init,
     .row_bytes = gyre_grouped_row_bytes,
-    .encode = encode,
-    .decode = decode,
+    .encode = gyre_asym_encode,
+    .decode = gyre_asym_decode,
     .free = free,
     .options = gyre_grouped_table,
     .applicable = gyre_grouped_applicable,

@@ -4,12 +4,17 @@
 #include "quant/quantizer.h"
 
 extern const gyre_quantizer_type gyre_quantizer_exact, gyre_quantizer_f16, gyre_quantizer_sym, gyre_quantizer_asym;
+extern const gyre_quantizer_type gyre_quantizer_kivi, gyre_quantizer_kvquant_mse, gyre_quantizer_packkv, gyre_quantizer_ott;
 
 const gyre_quantizer_type *const gyre_quantizer_types[] = {
     &gyre_quantizer_exact,
     &gyre_quantizer_f16,
     &gyre_quantizer_sym,
     &gyre_quantizer_asym,
+    &gyre_quantizer_kivi,
+    &gyre_quantizer_kvquant_mse,
+    &gyre_quantizer_packkv,
+    &gyre_quantizer_ott,
     NULL,
 };
 

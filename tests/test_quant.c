@@ -15,12 +15,14 @@ static gyre_status new_of(const gyre_quantizer_type *type, size_t dim, const gyr
     return gyre_quantizer_new(type, &site, o, q, error);
 }
 
-/* Every variant, every width from 2 to 8 where it has bits, group row and 8 (16 at 80), both scale formats. */
+/* Every variant that codes rows (blocks have their own tests), every width from 2 to 8 where it has bits, group row and 8 (16 at 80), both scale formats. */
 static void over_registry(battery run)
 {
     static const char *const groups[] = {"row", "1", "4", "8", "16"}, *const formats[] = {"f32", "f16"};
     gyre_error error;
     for (const gyre_quantizer_type *const *type = gyre_quantizer_types; *type != NULL; type++) {
+        if ((*type)->span != GYRE_SPAN_ROW)
+            continue;
         const gyre_option *bits = gyre_option_find((*type)->options, "bits"), *group = gyre_option_find((*type)->options, "group"),
                           *scale = gyre_option_find((*type)->options, "scale");
         for (int b = 2; b <= (bits != NULL ? 8 : 2); b++)
