@@ -3,8 +3,8 @@
  *     n = 2^b - 1,  scale = (max - min)/n,  q = clamp(round_half_even((y - min) / scale), 0, n),  y^ = q * scale + min
  *
  * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A group whose maximum does
- * not exceed its rounded minimum has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span overflows
- * binary32 are refused.
+ * not exceed its rounded minimum has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span, or whose
+ * largest decoded value, overflows binary32 are refused.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ gyre_status gyre_asym_encode(const void *state, size_t head, const float *x, siz
             range(y, g->group, &lo, &hi);
             bool fits = gyre_scale_round(g->format, lo, &lo);
             float span = hi > lo ? hi - lo : 0.0f;
-            if (!fits || !isfinite(span) || !gyre_scale_round(g->format, span / top, &scale))
+            if (!fits || !isfinite(span) || !gyre_scale_round(g->format, span / top, &scale) || !isfinite(top * scale + lo))
                 return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "asym: row %zu has values from %g to %g, beyond %s%s", r, (double)lo, (double)hi,
                                       g->format == GYRE_SCALE_F16 ? "binary16" : "binary32", g->format == GYRE_SCALE_F16 ? ": use scale: f32" : "");
             if (scale > 0.0f)
