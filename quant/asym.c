@@ -2,9 +2,9 @@
  *
  *     n = 2^b - 1,  scale = (max - min)/n,  q = clamp(round_half_even((y - min) / scale), 0, n),  y^ = q * scale + min
  *
- * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A group whose maximum does
- * not exceed its rounded minimum has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in floating point. Groups whose span, or whose
- * largest decoded value, overflows binary32 are refused.
+ * True division in float; the minimum and then the scale (max less the rounded minimum) are rounded to their stored format first and then used. A group whose maximum
+ * does not exceed its rounded minimum has scale 0 and codes 0. Codes are unsigned fields of b bits. Payload: b + 2 (32 or 16)/group bits per value. Not idempotent in
+ * floating point. Groups whose span, or whose largest decoded value, overflows binary32 are refused.
  */
 #include <math.h>
 #include <stdlib.h>

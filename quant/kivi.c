@@ -1,14 +1,14 @@
-/* kivi: keys per channel, values per token (Z. Liu et al., KIVI, ICML 2024, arXiv 2402.02750, sections 3.1 and 3.3).
+/* kivi: keys per channel, values per token (Z. Liu et al., KIVI, ICML 2024, arXiv 2402.02750).
  *
  *     K   of each head: tokens in groups of G; in each group every channel is one asym group:  scale = (max - min)/(2^b - 1) over its G tokens
  *         the T mod G tokens of the last, incomplete group as binary16
  *     V   of each head: every token, in asym groups of G channels
  *
- * The stream tells which. Codes, rounding and parameters are asym's (quant/asym.c): a group of keys is the bytes of asym, group row, on the transposed group. Dimensions: any
- * for K; for V, G divides d. Payload: b + 2 * 16 / G bits in whole groups with binary16 parameters (3 at b = 2, G = 32). Cost: that of asym.
+ * The stream tells which. Codes, rounding and parameters are asym's (quant/asym.c): a group of keys is the bytes of asym, group row, on the transposed group.
+ * Dimensions: any for K; for V, G divides d. Payload: b + 2 * 16 / G bits in whole groups with binary16 parameters (3 at b = 2, G = 32). Cost: that of asym.
  *
- * What it is not: the paper also keeps the last R (128) tokens of K and V as binary16; that window moves with the query and is the codec's. Here every token of a whole group
- * is coded, as if R were 0.
+ * What it is not: the paper also keeps the last R (128) tokens of K and V as binary16; that window moves with the query and is the codec's. Here every token of a whole
+ * group is coded, as if R were 0.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,7 +137,7 @@ static gyre_status decode_block(const void *state, const uint8_t *bytes, size_t 
 const gyre_quantizer_type gyre_quantizer_kivi = {
     .name = "kivi",
     .summary = "KIVI: keys per channel over token groups, values per token (no residual window)",
-    .source = "arXiv 2402.02750, section 3",
+    .source = "arXiv 2402.02750 (KIVI)",
     .bits_formula = "whole groups: bits + 2 * (32 or 16) / group; K beyond them: 16",
     .flags = GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS,
     .span = GYRE_SPAN_TOKENS,

@@ -1,5 +1,5 @@
-/* The grid of KIVI (arXiv 2402.02750), which kivi and ott share: keys per channel over groups of tokens, values per token over groups of channels, both as asym codes them;
- * tokens beyond the last whole group as binary16.
+/* The grid of KIVI (arXiv 2402.02750), which kivi and ott share: keys per channel over groups of tokens, values per token over groups of channels, both as asym codes
+ * them; tokens beyond the last whole group as binary16.
  */
 #ifndef GYRE_QUANT_KIVI_GRID_H
 #define GYRE_QUANT_KIVI_GRID_H

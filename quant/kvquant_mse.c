@@ -1,6 +1,6 @@
-/* kvquant_mse: non-uniform levels, static channels for keys, dynamic tokens for values, sparse outliers (C. Hooper et al., KVQuant, NeurIPS 2024, arXiv 2401.18079, sections 3.1 to
- * 3.5; the reading of the public code where the paper is brief). The name's ending: the paper weighs the k-means of its levels with the Fisher information of the model's loss, which
- * needs gradients; here every value weighs the same, that is plain squared error.
+/* kvquant_mse: non-uniform levels, static channels for keys, dynamic tokens for values, sparse outliers (C. Hooper et al., KVQuant, NeurIPS 2024, arXiv 2401.18079,
+ * sections 3.1 to 3.5; the reading of the public code where the paper is brief). The name's ending: the paper weighs the k-means of its levels with the Fisher
+ * information of the model's loss, which needs gradients; here every value weighs the same, that is plain squared error.
  *
  *     K   l_c, u_c = the p and 1 - p quantiles (p = outliers/2) of channel c over the calibration rows; o_c = (l_c + u_c)/2, r_c = (u_c - l_c)/2
  *         a value below l_c or above u_c is an outlier
@@ -10,11 +10,12 @@
  *     levels, one set a layer and stream: 1-D k-means (Lloyd) on the (x - o)/r of the calibration values that are no outliers
  *     the first `first` tokens of a document are binary16, and take no part in the fit
  *
- * l_c, u_c, o and r are rounded to binary16 before they are used. Quantiles interpolate linearly between order statistics. Dimensions: heads * d below 65536. Payload: b bits, 32 per
- * outlier (value and place), and per token 32 (K: where its outliers end; V: o and r) over n values. Stored once: levels (binary32), thresholds of keys (binary16). Cost: b comparisons
- * a value; V sorts a token.
+ * l_c, u_c, o and r are rounded to binary16 before they are used. Quantiles interpolate linearly between order statistics. Dimensions: heads * d below 65536. Payload:
+ * b bits, 32 per outlier (value and place), and per token 32 (K: where its outliers end; V: o and r) over n values. Stored once: levels (binary32), thresholds of keys
+ * (binary16). Cost: b comparisons a value; V sorts a token.
  *
- * What it is not: no Fisher weights (above), no Q-Norm (the paper's 2-bit correction). The paper codes keys before RoPE: give it the chain [unrope].
+ * What it is not: no Fisher weights (above), no Q-Norm (the paper's 2-bit correction). The public code fits the levels of V to tokens scaled by their p and
+ * 1 - p quantiles; here they are scaled as when they are coded. The paper codes keys before RoPE: give it the chain [unrope].
  */
 #include <math.h>
 #include <stdio.h>
@@ -342,7 +343,8 @@ static gyre_status encode_block(const void *state, const float *x, size_t tokens
     bool sparse = s->keys && s->share > 0, *outlier = NULL, good = true;
     float *token = NULL;
     ranked *order = NULL;
-    uint8_t *codes = NULL, *at = bytes, *dense = bytes + first * 2 * s->n, *ends = dense + coded * dense_bytes(s), *entries = ends + (sparse ? 4 * coded : 0), *entry = entries;
+    uint8_t *codes = NULL, *at = bytes, *dense = bytes + first * 2 * s->n, *ends = dense + coded * dense_bytes(s);
+    uint8_t *entries = ends + (sparse ? 4 * coded : 0), *entry = entries;
     if (!s->fitted)
         GYRE_FAIL(GYRE_E_INTERNAL, "kvquant_mse is used before it is fitted");
     GYRE_NEW(&token, s->n);
@@ -441,11 +443,12 @@ static void refine(const void *options, unsigned *flags)
     *flags |= o->outliers > 0 ? 0u : GYRE_FIXED_SIZE;
 }
 
-/* Not TOKEN_LOCAL: a row of values decodes by the other heads of its token. RANDOM_ACCESS and ONLINE as the paper's columns: dense part, ends and entries are three arrays. */
+/* Not TOKEN_LOCAL: a row of values decodes by the other heads of its token. RANDOM_ACCESS and ONLINE as the paper's columns: dense part, ends and entries are three
+ * arrays. */
 const gyre_quantizer_type gyre_quantizer_kvquant_mse = {
     .name = "kvquant_mse",
     .summary = "KVQuant without its Fisher weights: k-means levels, sparse outliers, first token exact",
-    .source = "arXiv 2401.18079, section 3; levels by squared error",
+    .source = "arXiv 2401.18079 (KVQuant), section 3, without Fisher weights",
     .bits_formula = "bits + 32 * (share of outliers) + 32 / (heads * dim); first tokens: 16",
     .flags = GYRE_QUANTIZER_FITTED | GYRE_RANDOM_ACCESS | GYRE_ONLINE,
     .span = GYRE_SPAN_HEADS,

@@ -1,4 +1,5 @@
-/* ott: KIVI's grid without the tokens whose keys are outliers (Y. Su et al., Accurate KV Cache Quantization with Outlier Tokens Tracing, ACL 2025, arXiv 2505.10938, section 4).
+/* ott: KIVI's grid without the tokens whose keys are outliers (Y. Su et al., Accurate KV Cache Quantization with Outlier Tokens Tracing, ACL 2025, arXiv 2505.10938), as
+ * published accounts of the paper give it; its text and code were not at hand.
  *
  * Keys of a channel lie together but for a few tokens whose keys are small in every channel; those stretch the range. So, for every whole group of G tokens, in order:
  *
@@ -8,12 +9,13 @@
  *     k_t, v_t of the group's tokens that entered the pool <- mean over the group's G tokens, then K and V of the group are coded as kivi codes them
  *     decoding: tokens of the pool and of the reserve are K and V rows in binary16, the others come from the grid
  *
- * K per channel over the G tokens, V per token in groups of `group_v` channels (the paper's G = 128 is the whole row at d = 128), K and V alike compressed a group at a time, the
- * T mod G tokens after the last group as binary16. Choosing the tokens of V needs K: both streams are coded together. Dimensions: group_v divides d. Cost: kivi and d adds a key.
- * Payload: b + 16/G + 16/group_v in whole groups (mean of K and V, binary16 parameters), the slot of an exact token included; 16 beyond them; 4 d bytes and an index per exact token.
+ * K per channel over the G tokens, V per token in groups of `group_v` channels (the paper's G = 128 is the whole row at d = 128), K and V alike compressed a group at a
+ * time, the T mod G tokens after the last group as binary16. Choosing the tokens of V needs K: both streams are coded together. Dimensions: group_v divides d. Cost:
+ * kivi and d adds a key. Payload: b + 16/G + 16/group_v in whole groups (mean of K and V, binary16 parameters), the slot of an exact token included; 16 beyond them; 4
+ * d bytes and an index per exact token.
  *
- * What it is not: the last R (32) tokens stay exact in the paper; that window is the codec's. Its `outliers: 0` for the first two layers is a matter of configuration: give these
- * layers another arm. The accounts of the method that were at hand do not say whether s_t is taken per KV head or over the heads of a layer: `per` offers both.
+ * What it is not: the last R (32) tokens stay exact in the paper; that window is the codec's. Its `outliers: 0` for the first two layers is a matter of configuration:
+ * give these layers another arm. Those accounts do not say whether s_t is taken per KV head or over the heads of a layer: `per` offers both.
  */
 #include <math.h>
 #include <stdio.h>
@@ -34,7 +36,7 @@ static const char *const formats[] = {"f32", "f16", NULL}, *const row[] = {"row"
 static const gyre_option table[] = {
     {"bits", GYRE_OPTION_INT, offsetof(ott_options, bits), "2", 2, 8, NULL, "bit", "width of a code"},
     {"group", GYRE_OPTION_INT, offsetof(ott_options, group), "128", 1, GYRE_QUANTIZER_DIM, NULL, "tokens", "keys of a channel that share one scale and minimum"},
-    {"group_v", GYRE_OPTION_INT, offsetof(ott_options, group_v), "row", 1, GYRE_QUANTIZER_DIM, row, "coordinates", "values of a token that share one: the row or a divisor"},
+    {"group_v", GYRE_OPTION_INT, offsetof(ott_options, group_v), "row", 1, GYRE_QUANTIZER_DIM, row, "coordinates", "values that share one: the row or a divisor"},
     {"outliers", GYRE_OPTION_INT, offsetof(ott_options, outliers), "3", 0, OUTLIERS_MOST, NULL, "tokens", "smallest keys that are traced"},
     {"pool", GYRE_OPTION_INT, offsetof(ott_options, pool), "32", 0, 1024, NULL, "tokens", "room for tokens that were traced once"},
     {"scale", GYRE_OPTION_CHOICE, offsetof(ott_options, scale), "f16", 0, 0, formats, "", "format of the stored scale and minimum"},
@@ -311,7 +313,7 @@ done:
 const gyre_quantizer_type gyre_quantizer_ott = {
     .name = "ott",
     .summary = "Outlier Tokens Tracing: KIVI's grid, tokens with the smallest keys exact (no residual window)",
-    .source = "arXiv 2505.10938, section 4",
+    .source = "arXiv 2505.10938 (OTT), by accounts of it",
     .bits_formula = "whole groups: bits + (32 or 16) * (1 / group + 1 / group_v), and 16 + 16 / dim per value of an exact token; beyond them: 16",
     .flags = GYRE_RANDOM_ACCESS,
     .span = GYRE_SPAN_STREAMS,

@@ -1,19 +1,21 @@
-/* packkv: lossy steps a token, lossless packs a channel, tokens rearranged so that packs are narrow (B. Jiang et al., PackKV, 2025, arXiv 2512.24449, section III; the rules below
- * follow its public code).
+/* packkv: lossy steps a token, lossless packs a channel, tokens rearranged so that packs are narrow (B. Jiang et al., PackKV, 2025, arXiv 2512.24449); the rules below
+ * are those of its public code.
  *
- *     step     per token and stream, over all n = heads * d values of the layer: scale = rel * (max - min), zero = round(min / scale), q = round(x / scale) - zero, x^ = (q + zero) scale
+ *     step     per token and stream, over all n = heads * d values of the layer:
+ *              scale = rel * (max - min), zero = round(min / scale), q = round(x / scale) - zero, x^ = (q + zero) scale
  *     block    `block` tokens, K and V: each token is the vector of its 2n codes (K of all heads, then V); one order of the block's tokens serves all of them
  *     none     the order of the tokens
  *     median   by the median of a token's n codes of V (the lower of two), largest first; equal ones: the earlier token
- *     greedy   packs one after the other: the first token has the largest cosine to the rounded mean of those left; each next one is that which adds the fewest bits, where a channel
- *              of a pack needs w = ceil(log2(max - min + 1)) bits a code; equal ones: the earlier token
+ *     greedy   packs one after the other: the first token has the largest cosine to the rounded mean of those left; each next one is that which adds the fewest
+ *              bits, where a channel of a pack needs w = ceil(log2(max - min + 1)) bits a code; equal ones: the earlier token
  *     pack     `pack` tokens in that order: for each channel min, w, and the codes less min in w bits
  *
- * Rounding is half to even; the scale is rounded to its stored format and then used. Where it is 0 (a constant token) the codes are 0, scale = |min|, zero = its sign. Tokens after the
- * last whole block are binary16. Dimensions: any; pack divides block. Payload: depends on the data; the order, the scales and the fields count. Cost: greedy 2 n block^2 / 2 a block.
+ * Rounding is half to even; the scale is rounded to its stored format and then used. Where it is 0 (a constant token) the codes are 0, scale = |min|, zero = its sign.
+ * Tokens after the last whole block are binary16. Dimensions: any; pack divides block. Payload: depends on the data; the order, the scales and the fields count. Cost:
+ * greedy 2 n block^2 / 2 a block.
  *
- * What it is not: attention does not see an order that K and V share, so the paper stores none; this cache gives rows back at their places, so `block` indices are stored (and counted)
- * where tokens are rearranged: ceil(log2 block)/(2n) bits per value. The paper's recent tokens (128 to 192 exact) are the codec's window.
+ * What it is not: attention does not see an order that K and V share, so the paper stores none; this cache gives rows back at their places, so `block` indices are
+ * stored (and counted) where tokens are rearranged: ceil(log2 block)/(2n) bits per value. The paper's recent tokens (128 to 192 exact) are the codec's window.
  */
 #include <math.h>
 #include <stdio.h>
@@ -480,11 +482,12 @@ done:
     return st;
 }
 
-/* No flag holds: a step comes from all heads of a token, sizes from the data, a row stands in the packs of its block, and the last token of a block turns the others into codes. */
+/* No flag holds: a step comes from all heads of a token, sizes from the data, a row stands in the packs of its block, and the last token of a block turns the others
+ * into codes. */
 const gyre_quantizer_type gyre_quantizer_packkv = {
     .name = "packkv",
     .summary = "PackKV: a step a token, tokens rearranged, packs of a channel without loss (order stored, no recent window)",
-    .source = "arXiv 2512.24449, section III",
+    .source = "arXiv 2512.24449 (PackKV) and its public code",
     .bits_formula = "by the data: packs, their minima and widths, scales, zeros, order; tokens after the last whole block: 16",
     .flags = 0,
     .span = GYRE_SPAN_STREAMS,

@@ -176,7 +176,8 @@ static void damage(gyre_quantizer *q, const float *x, size_t tokens)
     free(p.bytes);
 }
 
-/* Rows of any finite size are coded with finite rows back, or refused as out of range; small ones only where a token is all but constant (packkv counts its least value in steps). */
+/* Rows of any finite size are coded with finite rows back, or refused as out of range; small ones only where a token is all but constant (packkv counts its least
+ * value in steps). */
 static void magnitudes(gyre_quantizer *q, const float *x, size_t tokens)
 {
     static const float scales[] = {0.0f, 1e-45f, 1e-42f, 1e-30f, 1000.0f, 1e5f, 1e30f, 3.4e38f};
@@ -212,7 +213,8 @@ static void battery_magnitudes(void **state) { (void)state; over_registry(magnit
 
 /* ---- kivi ---- */
 
-/* Two tokens a group, two channels: (0, 10), (3, 16) | (1, 5). Channel 0: step 1, minimum 0, codes 0 3; channel 1: step 2, minimum 10, codes 0 3; the last token in binary16. */
+/* Two tokens a group, two channels: (0, 10), (3, 16) | (1, 5). Channel 0: step 1, minimum 0, codes 0 3; channel 1: step 2, minimum 10, codes 0 3; the last token in
+ * binary16. */
 static void kivi_layout(void **state)
 {
     (void)state;
@@ -277,7 +279,7 @@ static void kivi_is_asym(void **state)
     gyre_quantizer_free(rows);
 }
 
-/* b + 1 bits at group 32 with binary16 parameters (arXiv 2402.02750, section 3.3); 16 for keys beyond the last group. */
+/* b + 1 bits at group 32 with binary16 parameters (arXiv 2402.02750); 16 for keys beyond the last group. */
 static void kivi_bits(void **state)
 {
     (void)state;
@@ -352,6 +354,12 @@ static void kvquant_layout(void **state)
     gyre_quantizer *q = make("kvquant_mse", "bits=2 outliers=0", GYRE_K, 2, 1);
     fit(q, calibration, 5);
     assert_int_equal(gyre_quantizer_stored_bits(q), 4 * 32 + 2 * 2 * 16);
+    gyre_quantizer_values o = {0};
+    (void)gyre_options_defaults(q->type->options, &o);
+    assert_false(gyre_quantizer_flags(q->type, &o) & GYRE_FIXED_SIZE);
+    assert_true(gyre_option_parse(gyre_option_find(q->type->options, "outliers"), &o, "0", NULL));
+    assert_true(gyre_quantizer_flags(q->type, &o) & GYRE_FIXED_SIZE);
+    assert_int_equal(gyre_quantizer_most_bytes(q, 3), 6);
     packed p = encode(q, x, 3);
     const uint8_t plain[6] = {0x00, 0x45, 0x00, 0x46, 0x0C, 0x06};
     assert_int_equal(p.size, 6);
@@ -413,9 +421,9 @@ static void lloyd_max(double cut, size_t n, double *levels)
         }
 }
 
-/* Levels of Gaussian keys: the Lloyd-Max centroids of the normal cut at its 0.5 % quantiles. The reference is first checked on the published table of the whole normal (J. Max, 1960).
- * Every channel holds the 64 000 quantiles (t + 1/2)/64000 of the normal, so nothing is left to chance: with draws the levels of 128 000 values drift together by 0.02, which says little.
- * What remains is the rounding of the thresholds to binary16 (0.001) and that k-means stops where no value changes sides. */
+/* Levels of Gaussian keys: the Lloyd-Max centroids of the normal cut at its 0.5 % quantiles. The reference is first checked on the published table of the whole normal
+ * (J. Max, 1960). Every channel holds the 64 000 quantiles (t + 1/2)/64000 of the normal, so nothing is left to chance: with draws the levels of 128 000 values drift
+ * together by 0.02, which says little. What remains is the rounding of the thresholds to binary16 (0.001) and that k-means stops where no value changes sides. */
 static void kvquant_levels(void **state)
 {
     (void)state;
@@ -478,7 +486,8 @@ static void kvquant_outliers(void **state)
         packed p = encode(q, x + N * T, T);
         size_t fixed = 2 * N + (T - 1) * (N * 3 / 8 + 4), exact = 0;
         double share = (double)(p.size - fixed) / 4 / ((T - 1) * N);
-        /* mass beyond the interpolated quantile of m = T - 1 values: ((m - 1) p + 1)/(m + 1) at each end; 6000 outliers, so 3 standard errors are 4 % and the thresholds' 1 % */
+        /* mass beyond the interpolated quantile of m = T - 1 values: ((m - 1) p + 1)/(m + 1) at each end; of 4200 outliers
+         * three standard errors are 5 % */
         CHECK_CLOSE(share, stream == GYRE_K ? 2 * ((T - 2) * 0.005 + 1) / T : 2.0 / N, stream == GYRE_K ? 0.05 : 1e-12, 0);
         decode(q, p, T, y);
         for (size_t i = 0; i < N * T; i++) {
@@ -544,8 +553,28 @@ static void packkv_layout(void **state)
     assert_null(make("packkv", "block=64 pack=12", GYRE_K, 2, 1));
 }
 
-/* Rows are (q + zero) * scale of the token, over all heads, whatever the order; and sizes tell which order is better. Tokens come from four kinds in turn, whose channels lie
- * apart: packs of one kind are narrow. */
+/* The rules by hand: four tokens in packs of two, three channels of codes (0, a, 10). greedy, a = 1 8 2 9 in K: the mean is 5, nearest in direction to 8; 9 adds one
+ * bit to it, 1 and 2 three; of 1 and 2, whose mean 1.5 rounds to 2, 2 comes first: tokens 1 3 2 0. median, a = 3 7 7 1 in V: tokens 1 2 0 3. */
+static void packkv_orders(void **state)
+{
+    (void)state;
+    const float a[2][4] = {{1, 8, 2, 9}, {3, 7, 7, 1}};
+    for (size_t rule = 0; rule < 2; rule++) {
+        float x[2 * 4 * 3], y[2 * 4 * 3];
+        for (size_t i = 0; i < 2 * 4 * 3; i++)
+            x[i] = i % 3 == 0 ? 0.0f : i % 3 == 2 ? 10.0f : i / 12 == rule ? a[rule][i / 3 % 4] : 0.0f;
+        gyre_quantizer *q = make("packkv", rule == 0 ? "block=4 pack=2 repack=greedy" : "block=4 pack=2 repack=median", GYRE_K, 3, 1);
+        packed p = encode(q, x, 4);
+        assert_int_equal(p.bytes[0], rule == 0 ? (1 | 3 << 2 | 2 << 4 | 0 << 6) : (1 | 2 << 2 | 0 << 4 | 3 << 6));
+        decode(q, p, 4, y);
+        assert_memory_equal(x, y, sizeof x);
+        free(p.bytes);
+        gyre_quantizer_free(q);
+    }
+}
+
+/* Rows are (q + zero) * scale of the token, over all heads, whatever the order; and sizes tell which order is better. Tokens come from four kinds in turn, whose
+ * channels lie apart: packs of one kind are narrow. */
 static void packkv_is_lossless(void **state)
 {
     (void)state;
@@ -589,8 +618,8 @@ static void packkv_is_lossless(void **state)
 
 /* ---- ott ---- */
 
-/* Outliers are found: keys of a channel lie near 8 but for planted tokens near 0. Those come back as binary16, K and V, in the planted head alone; the others' step no longer spans
- * the gap, which it does in kivi. */
+/* Outliers are found: keys of a channel lie near 8 but for planted tokens near 0. Those come back as binary16, K and V, in the planted head alone; the others' step no
+ * longer spans the gap, which it does in kivi. */
 static void ott_finds_planted_tokens(void **state)
 {
     (void)state;
@@ -644,8 +673,8 @@ static void ott_finds_planted_tokens(void **state)
     gyre_quantizer_free(kivi);
 }
 
-/* By hand: one channel, G = 2, one outlier, keys 4 1 | 3 2 | 0.5 9 | 0.25 9. The pool holds token 1; then 1 against 3 and 2: stays; then token 4 drives it into the reserve of one;
- * token 6 would drive 4 there too, which ends the tracing. Means: 2.5 and 4.75. */
+/* By hand: one channel, G = 2, one outlier, keys 4 1 | 3 2 | 0.5 9 | 0.25 9. The pool holds token 1; then 1 against 3 and 2: stays; then token 4 drives it into the
+ * reserve of one; token 6 would drive 4 there too, which ends the tracing. Means: 2.5 and 4.75. */
 static void ott_layout(void **state)
 {
     (void)state;
@@ -655,7 +684,8 @@ static void ott_layout(void **state)
     packed p = encode(q, x, 9);
     /* four groups of (5 bytes of K, 2 * 5 of V), two binary16, a count and two tokens of 8 bytes */
     assert_int_equal(p.size, 4 * 15 + 4 + 2 + 2 * 8);
-    const uint8_t group[15] = {0x03, 0x00, 0x38, 0x00, 0x41, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x3C}; /* 4 and 2.5: step 1/2, minimum 2.5, codes 3 0; V 0 and 1 */
+    /* keys 4 and 2.5: step 1/2, minimum 2.5, codes 3 0; values 0 and 1 */
+    const uint8_t group[15] = {0x03, 0x00, 0x38, 0x00, 0x41, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x3C};
     assert_memory_equal(p.bytes, group, 15);
     const uint8_t list[22] = {0x00, 0x47, 0x00, 0x3C, 2, 0, 1, 0, 0, 0, 0x00, 0x3C, 0x00, 0x40, 4, 0, 0, 0, 0x00, 0x38, 0x00, 0x00};
     assert_memory_equal(p.bytes + 60, list, 22);
@@ -707,8 +737,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(battery_sizes),      cmocka_unit_test(battery_damage),     cmocka_unit_test(battery_magnitudes), cmocka_unit_test(kivi_layout),
         cmocka_unit_test(kivi_is_asym),       cmocka_unit_test(kivi_bits),          cmocka_unit_test(kivi_channels_keep_to_themselves),
-        cmocka_unit_test(kivi_largest),       cmocka_unit_test(kvquant_layout),     cmocka_unit_test(kvquant_levels),     cmocka_unit_test(kvquant_outliers),   cmocka_unit_test(kvquant_needs_rows),
-        cmocka_unit_test(packkv_layout),      cmocka_unit_test(packkv_is_lossless), cmocka_unit_test(ott_finds_planted_tokens),
+        cmocka_unit_test(kivi_largest),       cmocka_unit_test(kvquant_layout),     cmocka_unit_test(kvquant_levels),     cmocka_unit_test(kvquant_outliers),
+        cmocka_unit_test(kvquant_needs_rows),
+        cmocka_unit_test(packkv_layout),      cmocka_unit_test(packkv_orders),      cmocka_unit_test(packkv_is_lossless), cmocka_unit_test(ott_finds_planted_tokens),
         cmocka_unit_test(ott_layout),         cmocka_unit_test(ott_options),
     };
     return cmocka_run_group_tests_name("quant_blocks", tests, NULL, NULL);

@@ -142,6 +142,9 @@ def quantize(y, quantizer, nudge=0.0):
         return y
     if quantizer.name == "f16":
         return y.astype(F16).astype(F32)
+    if quantizer.name == "kivi":
+        rest = y.astype(F16).astype(F32)
+        return from_channels(quantize(channels(y, quantizer.group), per_row(quantizer), nudge), y, quantizer.group, rest)
     d, group = y.shape[-1], quantizer.group or y.shape[-1]
     g = y.reshape(y.shape[:-1] + (d // group, group))
     store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
@@ -163,6 +166,37 @@ def quantize(y, quantizer, nudge=0.0):
     q *= scale
     q += low
     return q.reshape(y.shape)
+
+
+def for_stream(quantizer, stream):
+    """kivi is asym on values."""
+    return quantizer._replace(name="asym") if quantizer.name == "kivi" and stream == "v" else quantizer
+
+
+def per_row(quantizer):
+    """What codes the channels of a group of tokens."""
+    return quantizer._replace(name="asym", group=None)
+
+
+def channels(y, group):
+    """Whole groups of the tokens of [..., token, d] as [..., group of tokens, d, token]."""
+    whole = y.shape[-2] // group
+    return y[..., :whole * group, :].reshape(y.shape[:-2] + (whole, group, y.shape[-1])).swapaxes(-1, -2)
+
+
+def from_channels(coded, y, group, rest):
+    """The rows of `channels` again, and those of `rest` where y has tokens beyond the last whole group."""
+    out = rest.copy()
+    whole = y.shape[-2] // group * group
+    out[..., :whole, :] = coded.swapaxes(-1, -2).reshape(y.shape[:-2] + (whole, y.shape[-1]))
+    return out
+
+
+def block_bytes(quantizer, tokens, d):
+    """All tokens of a head."""
+    if quantizer.name != "kivi":
+        return tokens * row_bytes(quantizer, d)
+    return tokens // quantizer.group * d * row_bytes(per_row(quantizer), quantizer.group) + tokens % quantizer.group * 2 * d
 
 
 def row_bytes(quantizer, d):
@@ -247,6 +281,9 @@ def parse_quantizer(text):
         group = take(options, "group", "row")
         group = None if group == "row" else int(group)
         scale = take(options, "scale", "f32", ("f32", "f16"))
+    elif name == "kivi":
+        bits, group = int(take(options, "bits", "2", [str(b) for b in range(2, 9)])), int(take(options, "group", "32"))
+        scale = take(options, "scale", "f16", ("f32", "f16"))
     elif name not in ("f16", "exact"):
         raise Unusable("the twin knows no quantizer '%s'" % name)
     if options:
@@ -293,18 +330,18 @@ def refusal(codec, layer, stream):
         if e.name == "unrope" and (stream != "k" or layer.rope.kind not in ("normal", "neox") or layer.rope.ext_factor != 0
                                    or layer.rope.attn_factor != 1 or layer.rope.n_rot != layer.dim):
             return "unrope does not undo this embedding"
-    if codec.quantizer.group and layer.dim % codec.quantizer.group:
+    if codec.quantizer.group and layer.dim % codec.quantizer.group and for_stream(codec.quantizer, stream).name != "kivi":
         return "groups of %d at d = %d" % (codec.quantizer.group, layer.dim)
     return None
 
 
-def bits_per_value(codec, dim, n_heads):
-    """(payload, side) of one stream."""
+def bits_per_value(codec, stream, dim, n_heads, tokens):
+    """(payload, side) of one stream of documents of so many tokens."""
     side = 0.0
     for e in codec.chain:
         if (e.name == "centre" and e.by == "mean") or e.name == "scale":
             side += 32.0 * dim / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
-    return 8.0 * row_bytes(codec.quantizer, dim) / dim, side
+    return 8.0 * block_bytes(for_stream(codec.quantizer, stream), tokens, dim) / (tokens * dim), side
 
 
 # ---- captures ----
@@ -539,6 +576,8 @@ def measure(layer, rows, numerators, slacks):
 
 def code_stream(layer, stream, y, quantizer, inverses):
     """Decoded rows, the unit's squared error [head, document], and how far that moves where binary16 rounding of a scale is undecided."""
+    quantizer = for_stream(quantizer, stream)
+
     def row_errors(x):
         x = x - layer.rows[stream]
         return np.einsum("hdti,hdti->hdt", x, x)
@@ -561,7 +600,7 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed):
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
         for s, (y, inverses, _) in through.items():
             rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, choice[s], inverses)
-            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), layer.dim, layer.n_heads)
+            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.dim, layer.n_heads, layer.pos.shape[1])
             payload.append(p)
             side.append(q)
         bits = (np.mean(payload), np.mean(side), np.mean(payload) + np.mean(side))
@@ -577,7 +616,7 @@ def candidates(layer, stream, codec, seed, campaign_seed):
     error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
     """
     y, inverses, gain = forward(codec, layer, stream, seed, campaign_seed)
-    quantizer, found = codec.quantizer, collections.defaultdict(list)
+    quantizer, found = for_stream(codec.quantizer, stream), collections.defaultdict(list)
     base = decode(y, quantizer, inverses)
 
     def add(other, rows):
@@ -588,7 +627,7 @@ def candidates(layer, stream, codec, seed, campaign_seed):
         for nudge in (ROUNDING, -ROUNDING):
             other = decode(y, quantizer, inverses, nudge)
             add(other, (other != base).any(-1))
-    if quantizer.name in ("sym", "asym"):
+    if quantizer.name in ("sym", "asym", "kivi"):
         coded, moved = quantize(y, quantizer).astype(F64), y
         low, step = code_grid(y, quantizer)
         noise = ROUNDING * (gain * np.abs(layer.rows[stream]).max(-1, keepdims=True) + np.abs(moved)) / step
@@ -610,7 +649,10 @@ def candidates(layer, stream, codec, seed, campaign_seed):
 
 
 def code_grid(y, quantizer):
-    """Value of code 0 and of a step, per coordinate, as quantize uses them (a zero step as 1)."""
+    """Value of code 0 and of a step, per coordinate, as quantize uses them (a zero step as 1; what has no codes is far from the middle of a huge step)."""
+    if quantizer.name == "kivi":
+        grid = code_grid(channels(y, quantizer.group), per_row(quantizer))
+        return tuple(from_channels(v, y, quantizer.group, np.full(y.shape, other)) for v, other in zip(grid, (0.0, 1e30)))
     g = y.astype(F32).reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
     store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
     if quantizer.name == "sym":
@@ -1102,11 +1144,22 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
 
     width, out = codec.quantizer.group or d, np.zeros(x.shape)
     for n in range(x.shape[0]):
+        rows = np.zeros(x.shape[1:], F32)
         for t in range(x.shape[1]):
             r = to_split(x[n, t]) if swap else x[n, t]
             for there, _ in steps:
                 r = there(r, pos[n, t]).astype(F32)
-            r = np.concatenate([group(r[i:i + width]) for i in range(0, d, width)])
+            rows[t] = r
+        for t in range(x.shape[1]):
+            if codec.quantizer.name != "kivi" or stream == "v":
+                rows[t] = np.concatenate([group(rows[t, i:i + width]) for i in range(0, d, width)])
+            elif t - t % width + width > len(rows):
+                rows[t] = rows[t].astype(F16).astype(F32)
+            elif t % width == 0:
+                for i in range(d):
+                    rows[t:t + width, i] = group(rows[t:t + width, i].copy())
+        for t in range(x.shape[1]):
+            r = rows[t]
             for _, back in reversed(steps):
                 r = back(r, pos[n, t]).astype(F32)
             out[n, t] = from_split(r) if swap else r
@@ -1184,6 +1237,8 @@ SELFTEST_CODECS = (
     ("exact", "chain=[centre(by=mean,per=layer),scale(by=max,per=head)];quantizer=asym(bits=5,group=row,scale=f16)"),
     ("exact", "chain=[signs(per=layer),rfft];quantizer=sym(bits=4,group=row,scale=f32)"),
     ("chain=[srft];quantizer=exact", "chain=[signs,fwht];quantizer=sym(bits=3)"),
+    ("order=native;chain=[signs(per=layer),rfft];quantizer=kivi(bits=4,group=8,scale=f16)", "exact"),
+    ("chain=[unrope];quantizer=kivi(bits=3,group=4,scale=f32)", "chain=[];quantizer=kivi(bits=2,group=4,scale=f16)"),
     ("exact", "exact"),
 )
 
@@ -1210,7 +1265,7 @@ def synthetic_results(path, capture_paths):
                             heads = [naive_chain(c, x[ev][:, :, h], x[cal].transpose(2, 0, 1, 3), pos[ev], pos[cal],
                                                  g["k_bias"][h] if "k_bias" in g else None, layer.rope, h, number, seed, s) for h in range(layer.n_heads)]
                             decoded[s] = np.stack(heads, axis=2)
-                            bits.append(bits_per_value(c, layer.dim, layer.n_heads))
+                            bits.append(bits_per_value(c, s, layer.dim, layer.n_heads, x.shape[1]))
                         nothing = skipped or not codecs
                         payload, side = (np.nan, np.nan) if nothing else np.mean(bits, 0)
                         rows.append((capture.model, number, "arm%02d" % point, "", "".join(codecs) or "none", texts[0], texts[1], seeded, seed,
@@ -1319,6 +1374,11 @@ def selftest():
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
     for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
         expect(row_bytes(parse_quantizer(text), 64) == size, "%s takes %d bytes at d = 64" % (text, size))
+    kivi = parse_quantizer("kivi(bits=2,group=32,scale=f16)")
+    expect(block_bytes(kivi, 64, 128) == block_bytes(for_stream(kivi, "v"), 64, 128) == 64 * 128 * 3 // 8 and block_bytes(kivi, 65, 128) == 64 * 48 + 256, "kivi takes 3 bits, 16 beyond the groups")
+    turned = quantize(np.swapaxes(rows[:64].reshape(2, 32, 64), 1, 2), parse_quantizer("asym(bits=2,scale=f16)"))
+    expect(np.array_equal(quantize(rows[:70], kivi)[:64].reshape(2, 32, 64), np.swapaxes(turned, 1, 2)) and np.array_equal(quantize(rows[:70], kivi)[64:], rows[64:70].astype(F16).astype(F32)),
+           "kivi is asym of the channels of 32 tokens, and binary16 beyond")
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
             parse_codec(text)
