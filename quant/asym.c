@@ -15,7 +15,7 @@
  */
 #include <stdlib.h>
 
-#include "quant/grouped.h"
+#include "quant/asym.h"
 
 enum { MINIMUM, INTEGER };
 
@@ -59,15 +59,13 @@ static void values_integer(const gyre_grouped *g, const gyre_group *p, const uin
         y[i] = (float)((int)codes[i] - (int)p->zero) * p->scale;
 }
 
-static const gyre_grouped_way ways[] = {
-    [MINIMUM] = {.name = "asym", .parameters = 2, .code = code_minimum, .values = gyre_group_offset_values},
-    [INTEGER] = {.name = "asym", .parameters = 1, .zeros = true, .code = code_integer, .values = values_integer},
-};
+const gyre_grouped_way gyre_asym_minimum = {.name = "asym", .parameters = 2, .code = code_minimum, .values = gyre_group_offset_values};
+static const gyre_grouped_way integer = {.name = "asym", .parameters = 1, .zeros = true, .code = code_integer, .values = values_integer};
 
 static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {
     const gyre_grouped_options *o = options;
-    return gyre_grouped_init(site->dim, options, &ways[o->form], state, err);
+    return gyre_grouped_init(site->dim, options, o->form == MINIMUM ? &gyre_asym_minimum : &integer, state, err);
 }
 
 static bool applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY])

@@ -9,6 +9,7 @@ extern const gyre_quantizer_type gyre_quantizer_channel, gyre_quantizer_hqq;
 extern const gyre_quantizer_type gyre_quantizer_q4_0, gyre_quantizer_q5_0, gyre_quantizer_q8_0;
 extern const gyre_quantizer_type gyre_quantizer_lloyd_max, gyre_quantizer_turboquant_prod, gyre_quantizer_polarquant, gyre_quantizer_fibquant;
 extern const gyre_quantizer_type gyre_quantizer_kmeans_residual, gyre_quantizer_alignedkv;
+extern const gyre_quantizer_type gyre_quantizer_kivi, gyre_quantizer_kvquant_mse, gyre_quantizer_packkv, gyre_quantizer_ott;
 
 const gyre_quantizer_type *const gyre_quantizer_types[] = {
     &gyre_quantizer_exact,
@@ -29,6 +30,10 @@ const gyre_quantizer_type *const gyre_quantizer_types[] = {
     &gyre_quantizer_polarquant,
     &gyre_quantizer_fibquant,
     &gyre_quantizer_kmeans_residual,
+    &gyre_quantizer_kivi,
+    &gyre_quantizer_kvquant_mse,
+    &gyre_quantizer_ott,
+    &gyre_quantizer_packkv,
     &gyre_quantizer_alignedkv,
     NULL,
 };

@@ -237,6 +237,50 @@ static void calibration_walks_the_chain(void **state)
     gyre_codec_free(codec);
 }
 
+/* A quantizer of K and V together is refused one stream, and different options for the two; given both, it codes them. */
+static void joint_quantizers_need_both_streams(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"packkv", "ott"};
+    static float rows[2][ROWS * DIM], back[2][ROWS * DIM];
+    const float *x[2] = {rows[0], rows[1]};
+    float *y[2] = {back[0], back[1]};
+    int32_t pos[ROWS];
+    gyre_error error;
+    gyre_site sites[2] = {{.dim = DIM, .stream = GYRE_K, .n_heads = 1}, {.dim = DIM, .stream = GYRE_V, .n_heads = 1}};
+    positions(pos);
+    normals(rows[0], ROWS * DIM, 7);
+    normals(rows[1], ROWS * DIM, 8);
+    for (size_t k = 0; k < 2; k++) {
+        gyre_codec_spec specs[2] = {spec_of(names[k], NULL), spec_of(names[k], NULL)};
+        const char *key = k == 0 ? "block" : "group", *other = k == 0 ? "rel_v" : "bits";
+        gyre_codec_stream streams[2] = {{&specs[0], &sites[0]}, {&specs[1], &sites[1]}};
+        gyre_codec *codec;
+        size_t size;
+        assert_true(gyre_codec_joint(&specs[0]));
+        assert_int_equal(gyre_codec_new(streams, 1, 1, &codec, &error), GYRE_E_APPLICABLE);
+        assert_non_null(strstr(error.message, names[k]));
+        assert_non_null(strstr(error.message, "codes K and V together"));
+        for (size_t s = 0; s < 2; s++)
+            assert_true(gyre_option_parse(gyre_option_find(specs[s].quantizer->options, key), &specs[s].options, "16", NULL));
+        CHECK_OK(gyre_codec_new(streams, 2, 1, &codec, &error), &error);
+        void *scratch = aligned_alloc(64, gyre_codec_scratch(codec, ROWS) + 64);
+        uint8_t *bytes = malloc(gyre_codec_most_bytes(codec, ROWS));
+        assert_true(scratch != NULL && bytes != NULL);
+        CHECK_OK(gyre_codec_encode(codec, x, ROWS, pos, bytes, &size, scratch, &error), &error);
+        CHECK_OK(gyre_codec_decode(codec, bytes, size, ROWS, pos, y, scratch, &error), &error);
+        for (size_t s = 0; s < 2; s++)
+            for (size_t i = 32 * DIM; i < ROWS * DIM; i++) /* beyond the whole groups: binary16 */
+                CHECK_CLOSE((double)back[s][i], (double)rows[s][i], 1e-3, 1e-7);
+        assert_memory_not_equal(back[0], rows[0], 32 * DIM * sizeof(float));
+        free(bytes);
+        free(scratch);
+        gyre_codec_free(codec);
+        assert_true(gyre_option_parse(gyre_option_find(specs[1].quantizer->options, other), &specs[1].options, k == 0 ? "0.2" : "3", NULL));
+        assert_int_equal(gyre_codec_new(streams, 2, 1, &codec, &error), GYRE_E_APPLICABLE);
+    }
+}
+
 static void canonical(void **state)
 {
     (void)state;
@@ -253,7 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_quantizer_is_exact), cmocka_unit_test(bias_is_removed_exactly), cmocka_unit_test(order_matters_to_groups),
         cmocka_unit_test(not_finite_is_refused),    cmocka_unit_test(bits),                    cmocka_unit_test(calibration_walks_the_chain),
-        cmocka_unit_test(canonical),
+        cmocka_unit_test(joint_quantizers_need_both_streams), cmocka_unit_test(canonical),
     };
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
 }
