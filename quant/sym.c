@@ -51,6 +51,8 @@ static gyre_status encode(const void *state, size_t head, const float *x, size_t
             if (!gyre_scale_round(g->format, most / m, &scale))
                 return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "sym: row %zu has a value of magnitude %g, whose scale exceeds binary16: use scale: f32",
                                       r, (double)most);
+            if (!isfinite(m * scale)) /* the quotient was rounded up */
+                return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "sym: row %zu has a value of magnitude %g, which would decode to infinity", r, (double)most);
             if (scale > 0.0f)
                 codes_of(y, g->group, scale, m, codes + k * g->group);
             else
