@@ -113,7 +113,12 @@ static void fill(fuzz_input *in, hid_t object, bool attribute)
 {
     hid_t type = attribute ? H5Aget_type(object) : H5Dget_type(object), space = attribute ? H5Aget_space(object) : H5Dget_space(object);
     hssize_t n = H5Sget_simple_extent_npoints(space);
+    hsize_t dims[H5S_MAX_RANK];
     size_t size = H5Tget_size(type);
+    double product = 1;
+    for (int i = 0, rank = H5Sget_simple_extent_dims(space, dims, NULL); i < rank; i++)
+        product *= (double)dims[i];
+    n = product > VALUES_MOST ? 0 : n; /* HDF5's own product wraps */
     void *values = n > 0 && n <= VALUES_MOST ? fuzz_room((size_t)n * size) : NULL;
     if (values != NULL && H5Tis_variable_str(type) > 0) {
         const char *word = text(in);
