@@ -23,4 +23,4 @@ test: all
 	ctest --preset release --no-tests=error -LE slow -j2
 
 clean:
-	rm -rf build build-debug build-clang build-tsan
+	rm -rf build build-debug build-clang build-tsan build-fuzz

@@ -486,6 +486,22 @@ done:
     return st;
 }
 
+/* Do the stored bytes suffice for the values that the shape names? deflate shrinks at most 1032 times (zlib's manual), so a shape beyond that was never written: HDF5 would spend
+ * memory on every chunk of it and return fill values. */
+static bool is_written(hid_t set)
+{
+    enum { DEFLATE_MOST = 1100 };
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+    hsize_t dims[H5S_MAX_RANK];
+    double values = (double)H5Tget_size(type);
+    int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+    for (int i = 0; i < rank; i++) /* in double: HDF5's own product of absurd dimensions wraps */
+        values *= (double)dims[i];
+    (void)H5Tclose(type);
+    (void)H5Sclose(space);
+    return values <= (double)H5Dget_storage_size(set) * DEFLATE_MOST;
+}
+
 gyre_status gyre_h5_shape(hid_t parent, const char *name, int rank, hsize_t *dims, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -510,6 +526,8 @@ gyre_status gyre_h5_read(hid_t parent, const char *name, hid_t memory_type, int 
     type = H5Dget_type(set);
     if (type < 0 || H5Tget_class(type) != H5Tget_class(memory_type))
         GYRE_H5_FAIL(GYRE_E_INPUT, "%s: the dataset %s is not of the expected type", file_of(parent, file, sizeof file), name);
+    if (!is_written(set))
+        GYRE_FAIL(GYRE_E_INPUT, "%s: the dataset %s was never written", file_of(parent, file, sizeof file), name);
     if (H5Dread(set, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
         GYRE_H5_FAIL(GYRE_E_INPUT, "%s: the dataset %s cannot be read: the file is damaged", file_of(parent, file, sizeof file), name);
 done:
@@ -585,6 +603,8 @@ gyre_status gyre_h5_read_texts(hid_t parent, const char *name, size_t count, cha
     own = set < 0 ? set : H5Dget_type(set);
     if (own < 0 || H5Tis_variable_str(own) <= 0 || (size_t)H5Sget_simple_extent_npoints(space) != count)
         GYRE_H5_FAIL(GYRE_E_INPUT, "%s: the dataset %s does not hold %zu texts", file_of(parent, file, sizeof file), name, count);
+    if (!is_written(set))
+        GYRE_FAIL(GYRE_E_INPUT, "%s: the dataset %s was never written", file_of(parent, file, sizeof file), name);
     GYRE_NEW(out, count);
     if (count > 0 && (H5Tset_cset(type, H5Tget_cset(own)) < 0 || H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *out) < 0))
         GYRE_H5_FAIL(GYRE_E_INPUT, "%s: the dataset %s cannot be read: the file is damaged", file_of(parent, file, sizeof file), name);

@@ -209,9 +209,11 @@ static bool place(builder *b, gyre_yaml_node *node)
     if (parent->kind == GYRE_YAML_LIST)
         return append(b->yaml, parent, NULL, node);
     if (*key == NULL) {
-        if (node->kind != GYRE_YAML_SCALAR)
+        if (node->kind != GYRE_YAML_SCALAR) { /* reading on, it would be compared with the keys that follow */
             gyre_yaml_fault(b->yaml, node, "", "a key must be a plain word");
-        else if (gyre_yaml_get(parent, node->text) != NULL)
+            return false;
+        }
+        if (gyre_yaml_get(parent, node->text) != NULL)
             gyre_yaml_fault(b->yaml, node, "", "duplicate key '%.60s'", node->text);
         *key = node;
         return true;

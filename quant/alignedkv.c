@@ -41,7 +41,7 @@ static const gyre_option table[] = {
 };
 
 typedef struct alignedkv {
-    size_t dim;
+    size_t dim, heads;
     options o;
     float value[65536]; /* of every binary16 */
 } alignedkv;
@@ -61,6 +61,7 @@ static gyre_status init(const gyre_site *site, const void *values, void **state,
     alignedkv *a = NULL;
     GYRE_NEW(&a, 1);
     a->dim = site->dim;
+    a->heads = site->n_heads > 0 ? site->n_heads : 1;
     a->o = *(const options *)values;
     for (uint32_t h = 0; h < 65536; h++)
         a->value[h] = gyre_half_to_float((uint16_t)h);
@@ -129,7 +130,7 @@ static void column_exponents(const alignedkv *a, const gyre_read *read, const ui
     for (size_t t = read->first; t < read->last; t++) {
         const uint8_t *row = rows + t * 2 * a->dim;
         for (size_t i = 0; i < a->dim; i++) {
-            int e = row[i] >> 2 & 31, value = row[i] & 0x80 ? -(row[i] & 0x7F) - 1 : row[i];
+            int e = row[i] >> 2 & 31, value = (row[i] & 0x80) != 0 ? -1 - (int)(row[i] & 0x7Fu) : (int)row[i];
             columns[i] = e > columns[i] ? e : columns[i];
             top[i] = value > top[i] ? value : top[i];
         }
@@ -147,8 +148,8 @@ static float fused(const alignedkv *a, float x, float y, float sum)
 
 static gyre_status check(const alignedkv *a, const gyre_read *read, gyre_error *err)
 {
-    if (read->last > read->tokens || read->first > read->last || read->size < (read->head + 1) * read->tokens * 2 * a->dim)
-        return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "alignedkv: tokens %zu..%zu of head %zu are not within %zu bytes", read->first, read->last, read->head, read->size);
+    if (read->last > read->tokens || read->first > read->last || read->head >= a->heads || read->size != a->heads * read->tokens * 2 * a->dim)
+        return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "alignedkv: tokens %zu..%zu of head %zu are not in a block of %zu bytes", read->first, read->last, read->head, read->size);
     return GYRE_OK;
 }
 

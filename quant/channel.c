@@ -5,7 +5,8 @@
  *
  * over the calibration rows t of the head; binary32, true division. Rows carry codes alone; a value beyond what calibration saw saturates. A coordinate whose scale is 0
  * decodes to 0, or to lo_j. Any head dimension. Payload ceil(b d / 8) bytes; stored once: 32 d (asym: 64 d) bits a head. Not KIVI's per-channel groups of tokens, which
- * are dynamic. A fit whose largest decoded value overflows binary32 is refused; rows never are.
+ * are dynamic. A fit whose largest decoded value overflows binary32 is refused; rows never are. Idempotent, for the grid
+ * does not move with the row: a level, rounded to binary32, is nearest to itself.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -144,7 +145,7 @@ const gyre_quantizer_type gyre_quantizer_channel = {
     .summary = "uniform by channel, scales fitted once",
     .source = "arXiv 2605.05699, section 3",
     .bits_formula = "ceil(bits * dim / 8) * 8 / dim",
-    .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE | GYRE_QUANTIZER_FITTED,
+    .flags = GYRE_IDEMPOTENT | GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE | GYRE_QUANTIZER_FITTED,
     .init = init,
     .row_bytes = row_bytes,
     .encode = encode,

@@ -78,12 +78,26 @@ static bool applicable(const gyre_site *site, const void *options, char why[GYRE
 static const double golden = 0.61803398874989484820; /* 1/phi = phi - 1 */
 static const double two_pi = 6.28318530717958647693;
 
+/* Quantile q of Beta(a, b) by halving: GSL 2.7's own inverse gives up at places (q = 63/64, a = 3, b = 214). */
+static double beta_quantile(double q, double a, double b)
+{
+    double lo = 0.0, hi = 1.0;
+    for (int i = 0; i < 1100 && 0.5 * (lo + hi) > lo && 0.5 * (lo + hi) < hi; i++) {
+        double x = 0.5 * (lo + hi);
+        if (gsl_cdf_beta_P(x, a, b) < q)
+            lo = x;
+        else
+            hi = x;
+    }
+    return hi;
+}
+
 static double radius_of(const fibquant *f, size_t n)
 {
     double q = ((double)n + 0.5) / (double)f->n, d = (double)f->dim, k = (double)f->k;
     if (f->k == 2)
         return sqrt(1.0 - pow(1.0 - q, 4.0 / d));
-    return sqrt(gsl_cdf_beta_Pinv(q, 0.5 * k, k / (k + 2.0) * (d - k - 2.0) / 2.0 + 1.0));
+    return sqrt(beta_quantile(q, 0.5 * k, k / (k + 2.0) * (d - k - 2.0) / 2.0 + 1.0));
 }
 
 static void direction_of(const fibquant *f, size_t n, double *u)

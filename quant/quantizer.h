@@ -98,8 +98,11 @@ typedef struct gyre_quantizer {
 gyre_status gyre_quantizer_new(const gyre_quantizer_type *type, const gyre_site *site, const void *options, gyre_quantizer **out, gyre_error *err);
 void gyre_quantizer_free(gyre_quantizer *q);
 
-/* Nothing for variants without a fit. Bits that the layer stores once. */
+/* Fits a FITTED variant: it comes before the first encode; until then encode uses the parameters of init, or says GYRE_E_INTERNAL. No documents: GYRE_E_INPUT. Fitted
+ * again it is as fitted once. Nothing for variants without a fit. */
 gyre_status gyre_quantizer_fit(gyre_quantizer *q, const float *x, size_t documents, size_t tokens, gyre_error *err);
+
+/* Bits that the layer stores once. */
 size_t gyre_quantizer_stored_bits(const gyre_quantizer *q);
 
 /* Blocks: room for gyre_quantizer_most_bytes, of which *size are used. Rows of a ROW variant stand head after head, token after token. */

@@ -235,6 +235,7 @@ static void yaml_refuses(void **state)
         {"a: 1\n---\nb: 2\n", "second YAML document"},
         {"", "is empty"},
         {"? [a, b]\n: 1\n", "a key must be a plain word"},
+        {"? [a, b]\n: 1\nc: 2\n", "a key must be a plain word"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         gyre_yaml *yaml;

@@ -9,13 +9,13 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tests/check.h"
 
-#include <errno.h>
 #include <float.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
 #include "core/h5.h"
+#include "tests/heap.h"
 #include "transforms/chain.h"
 
 enum { ROWS = 11, FIT_ROWS = 64, DIM_MOST = 576, PAD = 7, THREADS = 4, GUARD = 8192, LINKS_MOST = 3 };
@@ -24,78 +24,6 @@ enum { WHOLE_MATRIX = 128, COLUMNS = 12 }; /* up to this dimension a variant's e
 static bool shortened;
 static const size_t dims[] = {1, 2, 3, 5, 7, 8, 12, 16, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 2, 3, 8, 12, 16, 63, 64, 0};
 static const int32_t positions[ROWS] = {0, 1, 17, 383, 5000, 63, 64, 2, 1023, 1024, 17};
-
-/* ---- the heap: any allocation can be refused, and what was not given back is counted (the linker sends the calls here: tests/CMakeLists.txt) ---- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-int __real_posix_memalign(void **out, size_t alignment, size_t size);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
-void __wrap_free(void *block);
-
-static struct {
-    bool watched, refused;
-    size_t until_refusal, live;
-    void *blocks[4096]; /* given out while watched */
-} heap;
-
-static bool refused(void)
-{
-    if (!heap.watched || heap.until_refusal-- != 0)
-        return false;
-    heap.refused = true;
-    return true;
-}
-
-static void *given(void *block)
-{
-    if (heap.watched && block != NULL) {
-        if (heap.live == sizeof heap.blocks / sizeof *heap.blocks)
-            fail_msg("more allocations than the heap watch can hold");
-        heap.blocks[heap.live++] = block;
-    }
-    return block;
-}
-
-static void *taken_back(void *block)
-{
-    for (size_t i = heap.watched ? heap.live : 0; i-- > 0;)
-        if (heap.blocks[i] == block) {
-            heap.blocks[i] = heap.blocks[--heap.live];
-            break;
-        }
-    return block;
-}
-
-void *__wrap_malloc(size_t size) { return refused() ? NULL : given(__real_malloc(size)); }
-void *__wrap_calloc(size_t count, size_t size) { return refused() ? NULL : given(__real_calloc(count, size)); }
-void *__wrap_realloc(void *block, size_t size) { return refused() ? NULL : given(__real_realloc(taken_back(block), size)); }
-void *__wrap_aligned_alloc(size_t alignment, size_t size) { return refused() ? NULL : given(__real_aligned_alloc(alignment, size)); }
-void __wrap_free(void *block) { __real_free(taken_back(block)); }
-
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
-{
-    int rc = refused() ? ENOMEM : __real_posix_memalign(out, alignment, size);
-    if (rc == 0)
-        (void)given(*out);
-    return rc;
-}
-
-/* From here on allocation number `n` (from 0) is refused; SIZE_MAX refuses none. */
-static void watch(size_t n)
-{
-    heap.refused = false;
-    heap.until_refusal = n;
-    heap.live = 0;
-    heap.watched = true;
-}
 
 /* ---- places and builds ---- */
 
@@ -200,7 +128,7 @@ static void dense_file(size_t dim, char text[TEXT])
     gyre_error error = {0};
     hid_t file;
     assert_non_null(m);
-    (void)snprintf(text, TEXT, "%s/dense-%zu.h5", GYRE_BATTERY_FOLDER, dim);
+    (void)snprintf(text, TEXT, "%s.dense-%zu.h5", GYRE_BATTERY_TABLE, dim);
     normals(v, dim, 88);
     for (size_t i = 0; i < dim; i++)
         square += (double)v[i] * (double)v[i];
@@ -918,7 +846,7 @@ static bool memory(const subject *s)
             gyre_status st = GYRE_OK;
             if (fitting)
                 CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
-            watch(n);
+            heap_watch(n);
             st = fitting ? s->alone->fit(t->state, rows, FIT_ROWS, s->dim, &error) : make(s, &s->place, ORDINAL, &t, &error);
             was_refused = heap.refused;
             bool nothing = t == NULL;
@@ -1469,7 +1397,7 @@ int main(int argc, char **argv)
     int failed = cmocka_run_group_tests_name("transforms", of_one, NULL, NULL);
     failed += _cmocka_run_group_tests("transform battery", battery, n + 1, NULL, NULL);
     print_table(stdout);
-    FILE *table = shortened ? NULL : fopen(GYRE_BATTERY_FOLDER "/transforms-battery.txt", "w");
+    FILE *table = shortened ? NULL : fopen(GYRE_BATTERY_TABLE, "w");
     if (table != NULL) {
         print_table(table);
         (void)fclose(table);
