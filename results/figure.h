@@ -148,8 +148,6 @@ gyre_status gyre_caption_prepare(gyre_figure_book *book, gyre_error *err);
 double gyre_caption_height(const gyre_figure_book *book, const char *what);
 void gyre_draw_caption(gyre_page *page, const gyre_figure_book *book, const char *what);
 
-/* Index of a metric in the table, or n_metrics. */
-size_t gyre_metric_place(const gyre_table *table, const char *name);
 /* "softmax_kl (nat)". */
 void gyre_metric_label(const gyre_table *table, size_t metric, char *out, size_t size);
 

@@ -54,14 +54,6 @@ size_t gyre_draw_legend(gyre_page *page, const gyre_figure_book *book, double x,
     return lines;
 }
 
-size_t gyre_metric_place(const gyre_table *table, const char *name)
-{
-    size_t m = 0;
-    while (m < table->n_metrics && strcmp(table->metrics[m], name) != 0)
-        m++;
-    return m;
-}
-
 void gyre_metric_label(const gyre_table *table, size_t metric, char *out, size_t size)
 {
     const char *unit = table->metric_units[metric];
