@@ -35,8 +35,8 @@ typedef struct look {
 
 static const look looks[] = {
     [GYRE_PARETO_FRONT] = { { "#0072B2", 7 }, 0.75, "on the front" },
-    [GYRE_PARETO_DOMINATED] = { { "#B8B8B8", 7 }, 0.4, "dominated" },
     [GYRE_PARETO_NOISE] = { { "#E69F00", 6 }, 0.45, "within noise of the front" },
+    [GYRE_PARETO_DOMINATED] = { { "#B8B8B8", 7 }, 0.4, "dominated" },
     [GYRE_PARETO_NO_INTERVAL] = { { "#808080", 2 }, 0.4, "no interval" },
 };
 enum { LOOKS = sizeof looks / sizeof *looks };

@@ -15,7 +15,7 @@
 
 const char *gyre_pareto_verdict_name(gyre_pareto_verdict verdict)
 {
-    static const char *const names[] = { "front", "dominated", "within noise", "no interval" };
+    static const char *const names[] = { "front", "within noise", "dominated", "no interval" };
     return names[verdict];
 }
 

@@ -19,8 +19,8 @@
 #include "results/table.h"
 
 /* NO_INTERVAL: a difference without spread, or too few documents or seeds. */
-typedef enum gyre_pareto_verdict { GYRE_PARETO_FRONT = 0, GYRE_PARETO_DOMINATED, GYRE_PARETO_NOISE, GYRE_PARETO_NO_INTERVAL } gyre_pareto_verdict;
-const char *gyre_pareto_verdict_name(gyre_pareto_verdict verdict); /* "front", "dominated", "within noise", "no interval" */
+typedef enum gyre_pareto_verdict { GYRE_PARETO_FRONT = 0, GYRE_PARETO_NOISE, GYRE_PARETO_DOMINATED, GYRE_PARETO_NO_INTERVAL } gyre_pareto_verdict;
+const char *gyre_pareto_verdict_name(gyre_pareto_verdict verdict); /* "front", "within noise", "dominated", "no interval" */
 
 typedef struct gyre_pareto_pair {
     const gyre_summary *of;
