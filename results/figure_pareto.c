@@ -22,7 +22,7 @@
 #define KEY_LINE 0.115
 #define KEY_SIZE 6.0
 
-enum { COLUMNS = 2, METRICS = 2, KEYS = 16 };
+enum { COLUMNS = 2, METRICS = 2, KEYS = 24 };
 
 #define STEPS "#9CC9E8" /* light, below the pairs: many lie on the line */
 
@@ -131,9 +131,9 @@ static bool apart(spot a, spot b, double dx, double dy)
 /* Where the number of a point can stand: below and left of it no pair can be. The first place off the labels there are and the front's points. */
 static spot label_place(const gyre_panel *p, const spot *points, size_t n, size_t at, const spot *labels, double width)
 {
-    static const double angles[] = { 0.625, 0.5, 0.75, 0.56, 0.69, 1.0 }; /* of a turn, clockwise from the right end: left, below */
+    static const double angles[] = { 0.625, 0.5, 0.75, 0.56, 0.69 }; /* of a turn, against the clock from the right: left to below */
     spot best = { points[at].x - 0.5 * width - 0.05, points[at].y + 0.08 };
-    for (size_t step = 0; step < 4; step++)
+    for (size_t step = 0; step < 6; step++)
         for (size_t k = 0; k < sizeof angles / sizeof *angles; k++) {
             double far = 0.1 + 0.09 * (double)step, turn = 6.283185307179586 * angles[k];
             spot s = { points[at].x + (far + 0.3 * width) * cos(turn), points[at].y - far * sin(turn) };
@@ -144,6 +144,18 @@ static spot label_place(const gyre_panel *p, const spot *points, size_t n, size_
                 return s;
         }
     return best;
+}
+
+/* A thin line from a number that had to stand off to its point. */
+static void draw_leader(gyre_page *page, spot label, spot point)
+{
+    double dx = point.x - label.x, dy = point.y - label.y, length = hypot(dx, dy);
+    if (length < 0.19)
+        return;
+    label.x += dx * 0.08 / length;
+    label.y += dy * 0.08 / length;
+    (void)fprintf(page->plot, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead lw 0.5 lc rgb '" GYRE_GREY "'\n", label.x / GYRE_FIGURE_WIDTH,
+                  1.0 - label.y / page->height, point.x / GYRE_FIGURE_WIDTH, 1.0 - point.y / page->height);
 }
 
 static void draw_numbers(gyre_page *page, const gyre_panel *p, const gyre_pareto *front, const gyre_axis *x, const gyre_axis *y)
@@ -159,6 +171,7 @@ static void draw_numbers(gyre_page *page, const gyre_panel *p, const gyre_pareto
         (void)snprintf(number, sizeof number, "%zu", i + 1);
         labels[i] = label_place(p, points, n, i, labels, gyre_text_width(number, KEY_SIZE));
         gyre_draw_text(page, labels[i].x, labels[i].y, GYRE_CENTRE, KEY_SIZE, GYRE_INK, number);
+        draw_leader(page, labels[i], points[i]);
     }
 }
 
