@@ -1,9 +1,9 @@
 /* Figure `error_bits`: error against true total bits per value, with intervals.
  *
  * One panel for each source and metric, in one block per stream (arms that code K, V, or both); x the total bits (payload and side), y the mean of the metric
- * on a logarithmic axis, bars its interval at 95 % over documents and seeds (summary.h). Grid points of an arm that differ in one numeric axis alone (`bits`, else the first that
- * is numeric) are joined in the order of their bits; points that name whole quantizers or chains are not joined.
- * Metrics of a block: those named below that the file has; all that it has where it has none of them.
+ * on a logarithmic axis, bars its interval at 95 % over documents and seeds (summary.h). Grid points of an arm that differ in one numeric axis alone (`bits`,
+ * else the first that is numeric) are joined in the order of their bits; points that name whole quantizers or chains are not joined. Metrics of a block:
+ * those named below that the file has; all that it has where it has none of them.
  *
  * What it is not: a comparison. Intervals of single arms overlap more than paired differences do; the forest plot judges.
  */

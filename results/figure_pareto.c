@@ -1,8 +1,8 @@
 /* Figure `pareto`: every pair of arm and grid point against total bits, and the front that none of them beats.
  *
- * One page for each stream (arms that code K, V, or both), a column for each source, a row for nmse and one for the metric of the stream (gyre_pareto_metric); x the total bits,
- * in octaves where they span more than a factor 3, y the metric on a logarithmic axis. The front is a line of steps; its members are numbered, and keyed below their panel.
- * Sources without 8 pairs at 2 totals are left out, and the log says so.
+ * One page for each stream (arms that code K, V, or both), a column for each source, a row for nmse and one for the metric of the stream
+ * (gyre_pareto_metric); x the total bits, in octaves where they span more than a factor 3, y the metric on a logarithmic axis. The front is a line of steps;
+ * its members are numbered, and keyed below their panel. Sources without 8 pairs at 2 totals are left out, and the log says so.
  *
  * What it is not: confirmatory. Dominators are chosen by the data that judge the pair (pareto.h), and nothing is adjusted.
  */
@@ -56,8 +56,9 @@ typedef struct pareto_figure {
 static void say_why(const pareto_figure *f, const gyre_pareto *p)
 {
     if (p->n_pairs + p->n_left_out > 0)
-        gyre_log_info(f->book->log, "figure pareto: %s, streams %s: %zu pairs with %s at %zu different totals; a front is drawn from %d pairs at %d on",
-                      f->book->table->sources[p->source].name, f->streams, p->n_pairs, f->book->table->metrics[p->metric], p->n_bits, GYRE_PARETO_PAIRS, GYRE_PARETO_BITS);
+        gyre_log_info(f->book->log, "figure pareto: %s, streams %s: %zu pairs with %s at %zu different totals; a front needs %d at %d",
+                      f->book->table->sources[p->source].name, f->streams, p->n_pairs, f->book->table->metrics[p->metric], p->n_bits,
+                      GYRE_PARETO_PAIRS, GYRE_PARETO_BITS);
 }
 
 /* The fronts of every source that has enough, by the last metric. */
@@ -243,8 +244,8 @@ static void draw_titles(const pareto_figure *f, gyre_page *page, const gyre_pane
     (void)snprintf(text, sizeof text, "%.500s \xC2\xB7 %.500s", label, f->book->table->sources[front->source].name);
     gyre_text_fit(text, 7.0, p->w, fitted);
     gyre_draw_text(page, p->x, p->y - 0.2, GYRE_LEFT, 7.0, GYRE_INK, fitted);
-    (void)snprintf(text, sizeof text, "%zu pairs: %zu on the front, %zu within noise of it, %zu dominated", front->n_pairs, counts[GYRE_PARETO_FRONT], counts[GYRE_PARETO_NOISE],
-                   counts[GYRE_PARETO_DOMINATED]);
+    (void)snprintf(text, sizeof text, "%zu pairs: %zu on the front, %zu within noise of it, %zu dominated", front->n_pairs, counts[GYRE_PARETO_FRONT],
+                   counts[GYRE_PARETO_NOISE], counts[GYRE_PARETO_DOMINATED]);
     gyre_text_fit(text, 6.0, p->w, fitted);
     gyre_draw_text(page, p->x, p->y - 0.08, GYRE_LEFT, 6.0, GYRE_GREY, fitted);
     gyre_draw_text(page, p->x + 0.5 * p->w, p->y + p->h + 0.27, GYRE_CENTRE, 6.5, GYRE_INK, "total bits per value");
@@ -266,7 +267,8 @@ static void draw_panel(const pareto_figure *f, gyre_page *page, const gyre_panel
     (void)fprintf(page->plot, "$steps using 1:2 with steps lw 1.4 lc rgb '%s'", STEPS);
     for (size_t v = LOOKS; v-- > 0;)
         if (counts[v] > 0)
-            (void)fprintf(page->plot, ", $pairs%zu using 1:2 with points lw 1 lc rgb '%s' pt %d ps PS*%.3g", v, looks[v].style.colour, looks[v].style.marker, looks[v].size);
+            (void)fprintf(page->plot, ", $pairs%zu using 1:2 with points lw 1 lc rgb '%s' pt %d ps PS*%.3g", v, looks[v].style.colour,
+                          looks[v].style.marker, looks[v].size);
     (void)fputc('\n', page->plot);
     gyre_panel_done(page);
 }
@@ -288,8 +290,8 @@ static void write_csv(const pareto_figure *f, FILE *csv)
             const gyre_pareto_pair *p = gyre_pareto_find(front, s);
             bool on = p != NULL && p->verdict == GYRE_PARETO_FRONT;
             const gyre_summary *by = p != NULL && !on ? front->pairs[p->dominator].of : NULL;
-            const char *const texts[] = { t->sources[s->source].name, gyre_csv_leak(&t->sources[s->source]), s->streams, t->metrics[s->metric], t->metric_units[s->metric],
-                                          s->arm, s->point, s->status, s->reason };
+            const char *const texts[] = { t->sources[s->source].name, gyre_csv_leak(&t->sources[s->source]), s->streams, t->metrics[s->metric],
+                                          t->metric_units[s->metric], s->arm, s->point, s->status, s->reason };
             const double numbers[] = { s->payload_bits, s->total_bits, s->mean, s->lo, s->hi };
             for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
                 gyre_csv_text(csv, texts[n], ',');
@@ -325,10 +327,10 @@ static void draw_header(const pareto_figure *f, gyre_page *page)
 
 static gyre_status draw_page(const pareto_figure *f, gyre_error *err)
 {
-    static const char what[] = "Every arm at every grid point: mean error against the bits really stored per value, side information included. The line runs through the pairs that no "
-                               "other beats at its bits or fewer; they are keyed below their panel with total bits and mean. Dominated: the ratio to the best pair at the same bits "
-                               "or fewer has a paired 95 % interval over documents and seeds that excludes 1. Exploratory: not adjusted for the number of pairs, and the front is "
-                               "chosen by the same data.";
+    static const char what[] = "Every arm at every grid point: mean error against the bits really stored per value, side information included. The line runs "
+                               "through the pairs that no other beats at its bits or fewer; they are keyed below their panel with total bits and mean. "
+                               "Dominated: the ratio to the best pair at the same bits or fewer has a paired 95 % interval over documents and seeds that "
+                               "excludes 1. Exploratory: not adjusted for the number of pairs, and the front is chosen by the same data.";
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
     char name[32];

@@ -1,7 +1,8 @@
 /* Fronts of a metric against total bits; definitions in pareto.h.
  *
- * Pairs are sorted by (bits, mean, plan order); one pass then keeps the least mean so far. A pair is on the front where its mean is less than all at fewer bits and not more
- * than any at its own; its dominator is the pair that holds the least mean when it is passed. Cost: O(n log n), and one paired interval a pair.
+ * Pairs are sorted by (bits, mean, plan order); one pass then keeps the least mean so far. A pair is on the front where its mean is less than all at fewer
+ * bits and not more than any at its own; its dominator is the pair that holds the least mean when it is passed. Cost: O(n log n), and one paired interval a
+ * pair.
  *
  * What it is not: a hull. A pair above the line between two members of the front is still on it where none is better at its bits.
  */

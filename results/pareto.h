@@ -1,10 +1,10 @@
 /* The Pareto front of a metric against total bits: which (arm, point) pairs no other pair beats at its bits or fewer.
  *
- * A pair is an arm at one grid point of one source, with its geometric mean (summary.h) and its total bits per value; both are better when lower. It is on the front where no
- * other pair has at most its bits and a lesser mean, or fewer bits and at most its mean. Bits are equal within 1e-9; pairs that tie in both are on the front together.
- * Every other pair has a dominator: the pair of the front with the least mean among those of at most its bits; of several, the one of fewest bits, then the first in plan order.
- * With it goes the ratio of the metric, pair over dominator, and its paired interval over documents and seeds (gyre_paired_interval). The pair is dominated where the interval
- * excludes 1, else within noise of the front.
+ * A pair is an arm at one grid point of one source, with its geometric mean (summary.h) and its total bits per value; both are better when lower. It is on
+ * the front where no other pair has at most its bits and a lesser mean, or fewer bits and at most its mean. Bits are equal within 1e-9; pairs that tie in
+ * both are on the front together. Every other pair has a dominator: the pair of the front with the least mean among those of at most its bits; of several,
+ * the one of fewest bits, then the first in plan order. With it goes the ratio of the metric, pair over dominator, and its paired interval over documents and
+ * seeds (gyre_paired_interval). The pair is dominated where the interval excludes 1, else within noise of the front.
  *
  * What it is not: confirmatory. The dominator is chosen by the same data that judge the pair, and nothing is adjusted for the number of pairs.
  */
