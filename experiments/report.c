@@ -3,36 +3,36 @@
 #include <math.h>
 #include <string.h>
 
+#include "experiments/report_parts.h"
 #include "results/results_file.h"
 #include "results/summary.h"
 
-/* Intervals of single arms, and of the pairs in discord. */
-static const double interval_alpha = 0.05;
-
-enum { NUMBER_TEXT = 48 };
-
-/* 0.0123 [0.0119, 0.0127] in few digits; "-" where there is nothing. */
-static void interval_text(double mean, double lo, double hi, char text[NUMBER_TEXT])
+void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPORT_NUMBER])
 {
     if (isnan(mean))
-        (void)snprintf(text, NUMBER_TEXT, "-");
+        (void)snprintf(text, GYRE_REPORT_NUMBER, "-");
     else if (isnan(lo))
-        (void)snprintf(text, NUMBER_TEXT, "%.3g", mean);
+        (void)snprintf(text, GYRE_REPORT_NUMBER, "%.3g", mean);
     else
-        (void)snprintf(text, NUMBER_TEXT, "%.3g [%.3g, %.3g]", mean, lo, hi);
+        (void)snprintf(text, GYRE_REPORT_NUMBER, "%.3g [%.3g, %.3g]", mean, lo, hi);
 }
 
-static void p_text(double p, char text[NUMBER_TEXT])
+static void p_text(double p, char text[GYRE_REPORT_NUMBER])
 {
     if (isnan(p))
-        (void)snprintf(text, NUMBER_TEXT, "-");
+        (void)snprintf(text, GYRE_REPORT_NUMBER, "-");
     else if (p < 1e-300)
-        (void)snprintf(text, NUMBER_TEXT, "<1e-300");
+        (void)snprintf(text, GYRE_REPORT_NUMBER, "<1e-300");
     else
-        (void)snprintf(text, NUMBER_TEXT, p < 0.001 ? "%.1e" : "%.3f", p);
+        (void)snprintf(text, GYRE_REPORT_NUMBER, p < 0.001 ? "%.1e" : "%.3f", p);
 }
 
-static const char *leak_mark(const gyre_source *s)
+const char *gyre_report_streams(const char *streams)
+{
+    return strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing";
+}
+
+const char *gyre_report_leak(const gyre_source *s)
 {
     return s->leak ? " (LEAK: calibration overlaps evaluation, deliberately)" : "";
 }
@@ -89,7 +89,7 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
     if (!any)
         return;
     (void)fprintf(out, "\n%s%s, arms that code %s (geometric mean over documents and seeds, arithmetic for shares, 95 %% interval; lower is better)\n", t->sources[source].name,
-                  leak_mark(&t->sources[source]), strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing");
+                  gyre_report_leak(&t->sources[source]), gyre_report_streams(streams));
     (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
     if (apart)
         (void)fprintf(out, " %7s", "read");
@@ -109,8 +109,8 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
         if (apart)
             (void)fprintf(out, " %7.3f", s->read_bits);
         for (size_t m = 0; m < t->n_metrics; m++) {
-            char text[NUMBER_TEXT];
-            interval_text(s[m].mean, s[m].lo, s[m].hi, text);
+            char text[GYRE_REPORT_NUMBER];
+            gyre_report_interval(s[m].mean, s[m].lo, s[m].hi, text);
             (void)fprintf(out, "  %-29s", text);
         }
         (void)fprintf(out, "\n");
@@ -127,14 +127,14 @@ static double shown(const gyre_comparison *c, double x)
 
 static void verdict_line(const gyre_table *t, const gyre_comparison *c, FILE *out)
 {
-    char estimate[NUMBER_TEXT], worst[NUMBER_TEXT], p[NUMBER_TEXT], tost[NUMBER_TEXT], margin[NUMBER_TEXT] = "-", needed[NUMBER_TEXT];
+    char estimate[GYRE_REPORT_NUMBER], worst[GYRE_REPORT_NUMBER], p[GYRE_REPORT_NUMBER], tost[GYRE_REPORT_NUMBER], margin[GYRE_REPORT_NUMBER] = "-", needed[GYRE_REPORT_NUMBER];
     (void)fprintf(out, "  %-*s vs %-*s %-*s %-12s", arm_width(t), c->arm, arm_width(t), c->against, point_width(t), c->point, c->metric);
     if (strcmp(c->status, "OK") != 0) {
         (void)fprintf(out, " %s: %s\n", c->status, c->reason);
         return;
     }
-    interval_text(shown(c, c->estimate), shown(c, c->ci_low), shown(c, c->ci_high), estimate);
-    interval_text(shown(c, c->worst_estimate), shown(c, c->worst_low), shown(c, c->worst_high), worst);
+    gyre_report_interval(shown(c, c->estimate), shown(c, c->ci_low), shown(c, c->ci_high), estimate);
+    gyre_report_interval(shown(c, c->worst_estimate), shown(c, c->worst_low), shown(c, c->worst_high), worst);
     p_text(c->p_adjusted, p);
     p_text(c->p_tost_adjusted, tost);
     if (c->has_margin)
@@ -168,7 +168,7 @@ static void verdicts(const gyre_table *t, FILE *out)
     (void)fprintf(out, "\nVerdicts: arm over the other (a ratio below 1, or a difference below 0, is better) with 95 %% interval unless alpha says otherwise;\n"
                        "p and TOST p are Holm-adjusted in their family; the layer named is the one with the largest difference, with its own interval\n");
     for (size_t s = 0; s < t->n_sources; s++) {
-        (void)fprintf(out, "%s%s\n", t->sources[s].name, leak_mark(&t->sources[s]));
+        (void)fprintf(out, "%s%s\n", t->sources[s].name, gyre_report_leak(&t->sources[s]));
         for (size_t i = 0; i < t->n_comparisons; i++)
             if (t->comparisons[i].source == s)
                 verdict_line(t, &t->comparisons[i], out);
@@ -178,22 +178,14 @@ static void verdicts(const gyre_table *t, FILE *out)
 
 /* ---- order ---- */
 
-static size_t metric_index(const gyre_table *t, const char *name)
-{
-    size_t m = 0;
-    while (m < t->n_metrics && strcmp(t->metrics[m], name) != 0)
-        m++;
-    return m;
-}
-
 static gyre_status order(gyre_table *t, const char *a, const char *b, FILE *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_discord *pairs = NULL;
-    size_t ma = metric_index(t, a), mb = metric_index(t, b), n = 0, examined = 0;
+    size_t ma = gyre_metric_place(t, a), mb = gyre_metric_place(t, b), n = 0, examined = 0;
     if (ma == t->n_metrics || mb == t->n_metrics)
         return GYRE_OK;
-    GYRE_TRY(gyre_discords(t, ma, mb, interval_alpha, &pairs, &n, &examined, err));
+    GYRE_TRY(gyre_discords(t, ma, mb, GYRE_REPORT_ALPHA, &pairs, &n, &examined, err));
     (void)fprintf(out, "\n%s against %s: of %zu pairs of arms at equal grid points, %zu are ordered oppositely (exploratory: both paired 95 %% intervals exclude no difference)\n",
                   a, b, examined, n);
     for (size_t i = 0; i < n; i++) {
@@ -214,7 +206,7 @@ gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_er
     const gyre_summary *all = NULL;
     size_t count = 0;
     GYRE_TRY(gyre_results_read(path, &t, &provenance, log, err));
-    GYRE_TRY(gyre_summarise(t, interval_alpha, &all, &count, err));
+    GYRE_TRY(gyre_summarise(t, GYRE_REPORT_ALPHA, &all, &count, err));
     head(t, &provenance, out);
     for (size_t s = 0; s < t->n_sources; s++)
         for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
@@ -222,6 +214,7 @@ gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_er
     verdicts(t, out);
     GYRE_TRY(order(t, "nmse", "softmax_kl", out, err));
     GYRE_TRY(order(t, "nmse_centred", "softmax_kl", out, err));
+    GYRE_TRY(gyre_report_pareto(t, all, count, out, err));
 done:
     gyre_table_free(t);
     return st;

@@ -26,7 +26,8 @@
 #define GYRE_FIGURE_LIST(X)                                                                                                    \
     X(error_bits)                                                                                                              \
     X(forest)                                                                                                                  \
-    X(order)
+    X(order)                                                                                                                   \
+    X(pareto)
 
 #define GYRE_FIGURE_ALPHA 0.05   /* intervals of single arms */
 #define GYRE_FIGURE_WIDTH 7.2    /* inches: a page between margins */
@@ -48,6 +49,8 @@ typedef struct gyre_figure_book {
     const char *digest;            /* scientific digest of the file, hex */
     const gyre_summary *summaries; /* at 1 - GYRE_FIGURE_ALPHA */
     size_t n_summaries;
+    const char **arms;             /* all of them, in plan order; gyre_styles_prepare */
+    size_t n_arms;
     char *facts, *marks;           /* lines of every caption; gyre_caption_prepare */
     gyre_log *log;
     gyre_page *pages, **last;
@@ -108,7 +111,7 @@ typedef struct gyre_panel {
 
 typedef struct gyre_axis {
     double lo, hi;
-    bool logarithmic;
+    bool logarithmic, binary; /* binary: a logarithmic axis with ticks at 1, 1.5, 2, 3, 4, 6, 8, ... */
     size_t most; /* labels that fit, about */
 } gyre_axis;
 
@@ -133,7 +136,16 @@ typedef struct gyre_arm_style {
     int marker;
 } gyre_arm_style;
 
+/* Lists the arms of the book (freed by its owner). */
+gyre_status gyre_styles_prepare(gyre_figure_book *book, gyre_error *err);
 gyre_arm_style gyre_style_of(const gyre_figure_book *book, const char *arm);
+
+/* "sym_f16" for "quantizer=sym_f16": a point without the axes whose values name themselves (quantizer, chain). Into out (GYRE_LINE_TEXT bytes). */
+void gyre_point_label(const char *point, char *out);
+
+/* A marker of a legend with its middle at (x, y), a short line through it where asked. Belongs to the next panel drawn. */
+#define GYRE_SAMPLE_WIDTH 0.24
+void gyre_draw_sample(gyre_page *page, double x, double y, gyre_arm_style style, double size, bool line);
 
 /* A legend of the n arms in a strip of `width` inches from (x, y), y the middle of its first line; lines are GYRE_LEGEND_LINE inches apart.
  * Returns the number of lines. page NULL only counts. */
@@ -148,8 +160,6 @@ gyre_status gyre_caption_prepare(gyre_figure_book *book, gyre_error *err);
 double gyre_caption_height(const gyre_figure_book *book, const char *what);
 void gyre_draw_caption(gyre_page *page, const gyre_figure_book *book, const char *what);
 
-/* Index of a metric in the table, or n_metrics. */
-size_t gyre_metric_place(const gyre_table *table, const char *name);
 /* "softmax_kl (nat)". */
 void gyre_metric_label(const gyre_table *table, size_t metric, char *out, size_t size);
 

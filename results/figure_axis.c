@@ -1,7 +1,7 @@
 /* Axes of figures (figure.h): ranges, and ticks with their labels.
  *
  * Ticks are chosen here, not by gnuplot, because labels with exponents would need its markup. A logarithmic axis has whole decades where three fit, else
- * 1-2-5 (1-3 where those are too many), else even steps; a linear one has even steps of 1, 2 or 5 times a power of ten.
+ * 1-2-5 (1-3 where those are too many), else even steps (powers of two where asked); a linear one has even steps of 1, 2 or 5 times a power of ten.
  *
  * What it is not: for dates, categories or broken axes.
  */
@@ -13,7 +13,7 @@
 
 gyre_axis gyre_axis_new(bool logarithmic, size_t most)
 {
-    return (gyre_axis){ (double)INFINITY, -(double)INFINITY, logarithmic, most };
+    return (gyre_axis){ (double)INFINITY, -(double)INFINITY, logarithmic, false, most };
 }
 
 void gyre_axis_hold(gyre_axis *axis, double value)
@@ -130,6 +130,22 @@ static size_t digit_ticks(FILE *f, const gyre_axis *a, bool coarse)
     return n;
 }
 
+/* Powers of two, and one and a half times them where those fit too. */
+static void binary_ticks(FILE *f, const gyre_axis *a)
+{
+    bool first = true, halves = 2.0 * log2(a->hi / a->lo) <= (double)a->most;
+    for (int k = (int)floor(log2(a->lo)); k <= (int)ceil(log2(a->hi)); k++)
+        for (int half = 0; half < 2; half++) {
+            double value = (half == 0 ? 1.0 : 1.5) * pow(2.0, k);
+            char label[64] = "";
+            if (value < a->lo || value > a->hi)
+                continue;
+            if (half == 0 || halves)
+                value_text(value, true, label, sizeof label);
+            tick(f, &first, label, value, half == 1 && !halves);
+        }
+}
+
 /* Even steps of 1, 2 or 5 times a power of ten. */
 static void even_ticks(FILE *f, const gyre_axis *a)
 {
@@ -153,7 +169,9 @@ void gyre_panel_axis(gyre_page *page, char which, const gyre_axis *axis)
     (void)fprintf(f, "set %crange [%.12g:%.12g]\n%s logscale %c\nset %ctics (", which, axis->lo, axis->hi, axis->logarithmic ? "set" : "unset", which, which);
     if (axis->logarithmic)
         decades(axis, &from, &to);
-    if (to - from >= 2)
+    if (axis->logarithmic && axis->binary && axis->hi / axis->lo > 2.0)
+        binary_ticks(f, axis);
+    else if (to - from >= 2)
         decade_ticks(f, axis, from, to);
     else if (axis->logarithmic && digit_ticks(NULL, axis, false) > axis->most && digit_ticks(NULL, axis, true) >= 2)
         (void)digit_ticks(f, axis, true);

@@ -13,18 +13,54 @@
 
 /* ---- arms ---- */
 
+gyre_status gyre_styles_prepare(gyre_figure_book *book, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_NEW(&book->arms, book->n_summaries);
+    for (size_t i = 0; i < book->n_summaries; i++) {
+        size_t k = 0;
+        while (k < book->n_arms && strcmp(book->arms[k], book->summaries[i].arm) != 0)
+            k++;
+        if (k == book->n_arms)
+            book->arms[book->n_arms++] = book->summaries[i].arm;
+    }
+done:
+    return st;
+}
+
 gyre_arm_style gyre_style_of(const gyre_figure_book *book, const char *arm)
 {
     static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080" };
     static const int markers[] = { 6, 4, 8, 12, 10, 14, 2 };
     size_t place = 0;
-    for (size_t i = 0; i < book->n_summaries && strcmp(book->summaries[i].arm, arm) != 0; i++) {
-        bool seen = false; /* counts arms that come before, each once */
-        for (size_t j = 0; j < i && !seen; j++)
-            seen = strcmp(book->summaries[j].arm, book->summaries[i].arm) == 0;
-        place += !seen;
-    }
+    while (place < book->n_arms && strcmp(book->arms[place], arm) != 0)
+        place++;
     return (gyre_arm_style){ colours[place % 8], markers[place % 7] };
+}
+
+void gyre_point_label(const char *point, char *out)
+{
+    static const char *const named[] = { "quantizer=", "chain=" };
+    size_t n = 0;
+    for (const char *p = point; *p != '\0';) {
+        for (size_t k = 0; k < sizeof named / sizeof *named; k++)
+            if (strncmp(p, named[k], strlen(named[k])) == 0)
+                p += strlen(named[k]);
+        for (bool more = true; more && *p != '\0'; p++) {
+            more = *p != ',';
+            if (n < GYRE_LINE_TEXT - 1)
+                out[n++] = *p;
+        }
+    }
+    out[n] = '\0';
+}
+
+void gyre_draw_sample(gyre_page *page, double x, double y, gyre_arm_style style, double size, bool line)
+{
+    double left = (x - 0.5 * GYRE_SAMPLE_WIDTH) / GYRE_FIGURE_WIDTH, right = (x + 0.5 * GYRE_SAMPLE_WIDTH) / GYRE_FIGURE_WIDTH, v = 1.0 - y / page->height;
+    if (line)
+        (void)fprintf(page->plot, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead lw 1.2 lc rgb '%s'\n", left, v, right, v, style.colour);
+    (void)fprintf(page->plot, "set label '' at screen %.6f,%.6f point pt %d ps PS*%.3g lw 1.3 lc rgb '%s'\n", x / GYRE_FIGURE_WIDTH, v, style.marker, size, style.colour);
 }
 
 size_t gyre_draw_legend(gyre_page *page, const gyre_figure_book *book, double x, double y, double width, const char *const *arms, size_t n)
@@ -43,23 +79,12 @@ size_t gyre_draw_legend(gyre_page *page, const gyre_figure_book *book, double x,
         }
         double middle = y + (double)(lines - 1) * GYRE_LEGEND_LINE;
         if (page != NULL) {
-            gyre_arm_style s = gyre_style_of(book, arms[i]);
-            double left = at / GYRE_FIGURE_WIDTH, step = 0.24 / GYRE_FIGURE_WIDTH, v = 1.0 - middle / page->height;
-            (void)fprintf(page->plot, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead lw 1.2 lc rgb '%s'\n", left, v, left + step, v, s.colour);
-            (void)fprintf(page->plot, "set label '' at screen %.6f,%.6f point pt %d ps PS*0.7 lw 1.3 lc rgb '%s'\n", left + 0.5 * step, v, s.marker, s.colour);
+            gyre_draw_sample(page, at + 0.5 * GYRE_SAMPLE_WIDTH, middle, gyre_style_of(book, arms[i]), 0.7, true);
             gyre_draw_text(page, at + sample, middle, GYRE_LEFT, SIZE, GYRE_INK, name);
         }
         at += w + gap;
     }
     return lines;
-}
-
-size_t gyre_metric_place(const gyre_table *table, const char *name)
-{
-    size_t m = 0;
-    while (m < table->n_metrics && strcmp(table->metrics[m], name) != 0)
-        m++;
-    return m;
 }
 
 void gyre_metric_label(const gyre_table *table, size_t metric, char *out, size_t size)

@@ -1,8 +1,9 @@
 /* Figure `error_bits`: error against true total bits per value, with intervals.
  *
  * One panel for each source and metric, in one block per stream (arms that code K, V, or both); x the total bits (payload and side), y the mean of the metric
- * on a logarithmic axis, bars its interval at 95 % over documents and seeds (summary.h). The grid points of an arm are joined in the order of their bits.
- * Metrics of a block: those named below that the file has; all that it has where it has none of them.
+ * on a logarithmic axis, bars its interval at 95 % over documents and seeds (summary.h). Grid points of an arm that differ in one numeric axis alone (`bits`,
+ * else the first that is numeric) are joined in the order of their bits; points that name whole quantizers or chains are not joined. Metrics of a block:
+ * those named below that the file has; all that it has where it has none of them.
  *
  * What it is not: a comparison. Intervals of single arms overlap more than paired differences do; the forest plot judges.
  */
@@ -22,12 +23,20 @@
 
 enum { MAX_COLUMNS = 3 };
 
+/* A point of an arm, and the first of those that it is joined with. */
+typedef struct arm_point {
+    const gyre_summary *s;
+    size_t group, place;
+} arm_point;
+
 typedef struct stream_block {
     const char *streams, *title;
     const char *preferred[4];
     size_t *metrics, n_metrics; /* of the table */
     size_t *sources, n_sources; /* with at least one point */
     const char **arms;
+    arm_point *points; /* room for those of an arm */
+    bool *drawn;       /* arms of the panel being drawn */
     size_t n_arms, columns, rows, legend_lines;
     double panel_width, height;
     gyre_axis bits;
@@ -98,6 +107,8 @@ static gyre_status block_new(const gyre_figure_book *book, stream_block *b, gyre
     GYRE_NEW(&b->metrics, book->table->n_metrics);
     GYRE_NEW(&b->sources, book->table->n_sources);
     GYRE_NEW(&b->arms, book->n_summaries);
+    GYRE_NEW(&b->points, book->n_summaries);
+    GYRE_NEW(&b->drawn, book->n_summaries);
     b->bits = gyre_axis_new(false, 7);
     choose_metrics(book, b);
     choose_sources_and_arms(book, b);
@@ -118,6 +129,8 @@ static void block_free(stream_block *b)
     free(b->metrics);
     free(b->sources);
     free(b->arms);
+    free(b->points);
+    free(b->drawn);
 }
 
 /* ---- drawing ---- */
@@ -127,34 +140,76 @@ static bool belongs(const gyre_summary *s, const stream_block *b, size_t source,
     return s->source == source && s->metric == metric && in_block(b, s) && drawable(s) && (arm == NULL || strcmp(s->arm, arm) == 0);
 }
 
-/* The points of an arm as a data block $NAME, by growing bits: x, y, lo, hi. Returns how many. */
+/* ---- which points are joined ---- */
+
+/* Is p, up to a comma or the end, "axis=number"? */
+static bool numeric_item(const char *p)
+{
+    const char *value = strchr(p, '=');
+    char *end = NULL;
+    if (value == NULL || value > p + strcspn(p, ","))
+        return false;
+    (void)strtod(value + 1, &end);
+    return end != value + 1 && (*end == ',' || *end == '\0');
+}
+
+/* The item of a point along which its arm is joined: `bits`, else the first numeric one; NULL where none is. */
+static const char *joining_item(const char *point)
+{
+    const char *first = NULL;
+    for (const char *p = point; *p != '\0';) {
+        if (numeric_item(p) && strncmp(p, "bits=", 5) == 0)
+            return p;
+        if (numeric_item(p) && first == NULL)
+            first = p;
+        p += strcspn(p, ",");
+        p += *p == ',';
+    }
+    return first;
+}
+
+/* Do two points differ in the value of the joining item alone? */
+static bool joined(const char *a, const char *b)
+{
+    const char *x = joining_item(a), *y = joining_item(b);
+    if (x == NULL || y == NULL || x - a != y - b || strncmp(a, b, (size_t)(x - a) + strcspn(x, "=") + 1) != 0)
+        return false;
+    return strcmp(x + strcspn(x, ","), y + strcspn(y, ",")) == 0;
+}
+
+static int order_points(const void *a, const void *b)
+{
+    const arm_point *x = a, *y = b;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    if (x->s->total_bits < y->s->total_bits || x->s->total_bits > y->s->total_bits)
+        return x->s->total_bits < y->s->total_bits ? -1 : 1;
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+/* The points of an arm as a data block $armN, lines by growing bits, an empty line between two lines: x, y, lo, hi. Returns how many. */
 static size_t write_points(gyre_page *page, const gyre_figure_book *book, const stream_block *b, size_t source, size_t metric, size_t arm, double floor_)
 {
     size_t n = 0;
-    double after = -1.0; /* bits of the point before */
-    size_t after_index = 0;
-    (void)fprintf(page->plot, "$arm%zu << EOD\n", arm);
-    for (;; n++) { /* selection by (bits, place): a handful of points */
-        const gyre_summary *next = NULL;
-        size_t place = 0;
-        for (size_t i = 0; i < book->n_summaries; i++) {
-            const gyre_summary *s = &book->summaries[i];
-            if (!belongs(s, b, source, metric, b->arms[arm]))
-                continue;
-            bool later = s->total_bits > after || (s->total_bits == after && i > after_index); /* exact: the very number that was taken before */
-            if (later && (next == NULL || s->total_bits < next->total_bits)) {
-                next = s;
-                place = i;
-            }
+    arm_point *points = b->points;
+    for (size_t i = 0; i < book->n_summaries; i++)
+        if (belongs(&book->summaries[i], b, source, metric, b->arms[arm])) {
+            size_t group = 0;
+            while (group < n && !joined(points[group].s->point, book->summaries[i].point))
+                group++;
+            points[n] = (arm_point){ &book->summaries[i], group < n ? points[group].group : n, n };
+            n++;
         }
-        if (next == NULL)
-            break;
-        after = next->total_bits;
-        after_index = place;
-        double lo = isfinite(next->lo) ? fmax(next->lo, floor_) : next->mean, hi = isfinite(next->hi) ? next->hi : next->mean;
-        (void)fprintf(page->plot, "%.12g %.12g %.12g %.12g\n", next->total_bits, next->mean, lo, hi);
+    qsort(points, n, sizeof *points, order_points);
+    if (n > 0)
+        (void)fprintf(page->plot, "$arm%zu << EOD\n", arm);
+    for (size_t i = 0; i < n; i++) {
+        const gyre_summary *s = points[i].s;
+        double lo = isfinite(s->lo) ? fmax(s->lo, floor_) : s->mean, hi = isfinite(s->hi) ? s->hi : s->mean;
+        (void)fprintf(page->plot, "%s%.12g %.12g %.12g %.12g\n", i > 0 && points[i].group != points[i - 1].group ? "\n" : "", s->total_bits, s->mean, lo, hi);
     }
-    (void)fputs("EOD\n", page->plot);
+    if (n > 0)
+        (void)fputs("EOD\n", page->plot);
     return n;
 }
 
@@ -187,14 +242,10 @@ static void draw_panel(gyre_page *page, const gyre_figure_book *book, const stre
     gyre_panel_axis(page, 'y', &y);
     (void)fputs("set grid ytics lw 0.6 lc rgb '#DADADA'\n", page->plot);
     for (size_t a = 0; a < b->n_arms; a++)
-        if (write_points(page, book, b, source, metric, a, y.lo) == 0)
-            (void)fprintf(page->plot, "undefine $arm%zu\n", a);
+        b->drawn[a] = write_points(page, book, b, source, metric, a, y.lo) > 0;
     for (size_t a = 0; a < b->n_arms; a++) {
         gyre_arm_style s = gyre_style_of(book, b->arms[a]);
-        bool any = false;
-        for (size_t i = 0; i < book->n_summaries && !any; i++)
-            any = belongs(&book->summaries[i], b, source, metric, b->arms[a]);
-        if (!any)
+        if (!b->drawn[a])
             continue;
         (void)fprintf(page->plot, "%s $arm%zu using 1:2 with lines lw 1 lc rgb '%s', $arm%zu using 1:3:(0):($4-$3) with vectors nohead lw 1.6 lc rgb '%s', ",
                       first ? "plot" : ",", a, s.colour, a, s.colour);

@@ -339,7 +339,7 @@ static void draw_panel(const forest_panel *p)
 {
     FILE *f = p->page->plot;
     double y = p->place.y;
-    gyre_axis rows = { 0.0, 1.0, false, 5 };
+    gyre_axis rows = { .lo = 0.0, .hi = 1.0, .most = 5 };
     draw_heads(p);
     double none = at_x(p, p->x.logarithmic ? 1.0 : 0.0);
     for (size_t i = 0; i < p->n; i++) {

@@ -13,7 +13,7 @@
 #include "results/figure.h"
 
 #define PANEL_HEIGHT 1.75
-#define TITLE 0.34
+#define TITLE 0.44 /* source, point, pairs */
 #define FOOT 0.4
 #define LEFT 0.56
 #define TOP 0.08
@@ -161,9 +161,11 @@ static void draw_titles(const order_figure *o, gyre_page *page, const gyre_panel
     const gyre_table *t = o->book->table;
     const gyre_summary *s = o->spots[first].x;
     char label[GYRE_LINE_TEXT], text[2 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
-    (void)snprintf(text, sizeof text, "%.500s%s%.500s", t->sources[s->source].name, s->point[0] != '\0' ? " \xC2\xB7 " : "", s->point);
-    gyre_text_fit(text, 7.0, p->w, fitted);
-    gyre_draw_text(page, p->x, p->y - 0.21, GYRE_LEFT, 7.0, GYRE_INK, fitted);
+    gyre_point_label(s->point, label);
+    gyre_text_fit(t->sources[s->source].name, 7.0, p->w, fitted);
+    gyre_draw_text(page, p->x, p->y - (label[0] != '\0' ? 0.32 : 0.21), GYRE_LEFT, 7.0, GYRE_INK, fitted);
+    gyre_text_fit(label, 6.5, p->w, fitted);
+    gyre_draw_text(page, p->x, p->y - 0.2, GYRE_LEFT, 6.5, GYRE_INK, fitted);
     (void)snprintf(text, sizeof text, "%zu of %zu pairs ordered oppositely", discords, arms * (arms - 1) / 2);
     gyre_draw_text(page, p->x, p->y - 0.085, GYRE_LEFT, 6.0, discords > 0 ? GYRE_ALARM : GYRE_GREY, text);
     gyre_metric_label(t, o->metric_x, label, sizeof label);

@@ -123,6 +123,7 @@ gyre_status gyre_figures(const char *results_path, const char *folder, const cha
     book.provenance = provenance;
     book.digest = digest;
     GYRE_TRY(gyre_summarise(table, GYRE_FIGURE_ALPHA, &book.summaries, &book.n_summaries, err));
+    GYRE_TRY(gyre_styles_prepare(&book, err));
     GYRE_TRY(gyre_caption_prepare(&book, err));
     for (size_t i = 0; i < TYPES; i++)
         if (only == NULL || strcmp(only, gyre_figure_types[i]->name) == 0)
@@ -130,6 +131,7 @@ gyre_status gyre_figures(const char *results_path, const char *folder, const cha
     GYRE_TRY(write_book(&book, folder, err));
 done:
     gyre_pages_free(book.pages);
+    free(book.arms);
     free(book.facts);
     free(book.marks);
     gyre_table_free(table);

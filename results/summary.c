@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/compare.h"
 #include "stats/stats.h"
 #include "stats/verdict.h"
 
@@ -70,11 +69,7 @@ done:
 
 /* ---- one number with an interval ---- */
 
-typedef struct interval {
-    double mean, lo, hi;
-} interval;
-
-static gyre_status interval_of(const double *d, size_t seeds, size_t documents, bool seeded, double alpha, interval *out, gyre_error *err)
+static gyre_status interval_of(const double *d, size_t seeds, size_t documents, bool seeded, double alpha, gyre_interval *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_margin none = { false, 0.0, 0.0 };
@@ -85,7 +80,7 @@ static gyre_status interval_of(const double *d, size_t seeds, size_t documents, 
     double sum = 0.0;
     for (size_t i = 0; i < seeds * documents; i++)
         sum += d[i];
-    *out = (interval){ sum / (double)(seeds * documents), (double)NAN, (double)NAN };
+    *out = (gyre_interval){ sum / (double)(seeds * documents), (double)NAN, (double)NAN };
     if (!test->applicable(seeds, documents, why, sizeof why))
         goto done;
     gyre_status tested = test->estimate(d, seeds, documents, &e, err);
@@ -93,7 +88,7 @@ static gyre_status interval_of(const double *d, size_t seeds, size_t documents, 
         goto done;
     GYRE_TRY(tested);
     GYRE_TRY(gyre_judge(&e, &none, alpha, &j, err));
-    *out = (interval){ e.mean, j.lo, j.hi };
+    *out = (gyre_interval){ e.mean, j.lo, j.hi };
 done:
     return st;
 }
@@ -109,6 +104,25 @@ static void layer_average(const gyre_arm_units *arm, size_t seeds, double *u)
                 sum += arm->values[(l * arm->n_seeds + (arm->seeded ? s : 0)) * documents + j];
             u[s * documents + j] = sum / (double)arm->n_layers;
         }
+}
+
+gyre_status gyre_paired_interval(const gyre_arm_units *one, const gyre_arm_units *other, double alpha, gyre_interval *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    bool seeded = one->seeded || other->seeded;
+    size_t seeds = one->n_seeds > other->n_seeds ? one->n_seeds : other->n_seeds, n = seeds * one->n_documents;
+    double *d = NULL, *u = NULL;
+    GYRE_NEW(&d, n);
+    GYRE_NEW(&u, n);
+    layer_average(one, seeds, d);
+    layer_average(other, seeds, u);
+    for (size_t i = 0; i < n; i++)
+        d[i] -= u[i];
+    GYRE_TRY(interval_of(d, seeds, one->n_documents, seeded, alpha, out, err));
+done:
+    free(d);
+    free(u);
+    return st;
 }
 
 /* ---- summaries ---- */
@@ -132,7 +146,7 @@ static gyre_status fill_numbers(gyre_table *table, const gyre_arm_units *units, 
 {
     gyre_status st = GYRE_OK;
     double *u = NULL;
-    interval i;
+    gyre_interval i;
     s->n_seeds = units->n_seeds;
     s->n_documents = units->n_documents;
     GYRE_NEW(&u, units->n_seeds * units->n_documents);
@@ -195,27 +209,7 @@ typedef struct arm_pair {
     bool usable;
 } arm_pair;
 
-/* Interval of log(one/other). */
-static gyre_status ratio_of(const gyre_arm_units *one, const gyre_arm_units *other, double alpha, interval *out, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    bool seeded = one->seeded || other->seeded;
-    size_t seeds = one->n_seeds > other->n_seeds ? one->n_seeds : other->n_seeds, n = seeds * one->n_documents;
-    double *d = NULL, *u = NULL;
-    GYRE_NEW(&d, n);
-    GYRE_NEW(&u, n);
-    layer_average(one, seeds, d);
-    layer_average(other, seeds, u);
-    for (size_t i = 0; i < n; i++)
-        d[i] -= u[i];
-    GYRE_TRY(interval_of(d, seeds, one->n_documents, seeded, alpha, out, err));
-done:
-    free(d);
-    free(u);
-    return st;
-}
-
-static bool excludes_zero(const interval *i)
+static bool excludes_zero(const gyre_interval *i)
 {
     return i->lo > 0.0 || i->hi < 0.0; /* false for NaN */
 }
@@ -225,16 +219,16 @@ static gyre_status examine(const arm_point *one, const arm_pair *u, const arm_po
                            bool *found, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    interval a, b;
+    gyre_interval a, b;
     *found = false;
-    GYRE_TRY(ratio_of(&u->a, &v->a, alpha, &a, err));
-    GYRE_TRY(ratio_of(&u->b, &v->b, alpha, &b, err));
+    GYRE_TRY(gyre_paired_interval(&u->a, &v->a, alpha, &a, err));
+    GYRE_TRY(gyre_paired_interval(&u->b, &v->b, alpha, &b, err));
     if (!excludes_zero(&a) || !excludes_zero(&b) || (a.mean < 0.0) == (b.mean < 0.0))
         goto done;
     bool turn = a.mean > 0.0;
     if (turn) {
-        a = (interval){ -a.mean, -a.hi, -a.lo };
-        b = (interval){ -b.mean, -b.hi, -b.lo };
+        a = (gyre_interval){ -a.mean, -a.hi, -a.lo };
+        b = (gyre_interval){ -b.mean, -b.hi, -b.lo };
     }
     *out = (gyre_discord){ one->source, one->point, one->streams, turn ? other->arm : one->arm, turn ? one->arm : other->arm,
                            exp(a.mean), exp(a.lo), exp(a.hi), exp(b.mean), exp(b.lo), exp(b.hi) };

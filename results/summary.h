@@ -8,7 +8,16 @@
 #define GYRE_RESULTS_SUMMARY_H
 
 #include "core/status.h"
+#include "results/compare.h"
 #include "results/table.h"
+
+typedef struct gyre_interval {
+    double mean, lo, hi; /* lo and hi NaN where there is none */
+} gyre_interval;
+
+/* Mean of u_one - u_other of one source over documents and seeds, and its interval (1 - alpha) by the rules of compare.h: of log(one/other) where both units are
+ * logarithms. Both need values; an arm without seeds is the same for every seed. */
+gyre_status gyre_paired_interval(const gyre_arm_units *one, const gyre_arm_units *other, double alpha, gyre_interval *out, gyre_error *err);
 
 typedef struct gyre_summary {
     size_t source, metric;

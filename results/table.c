@@ -84,6 +84,14 @@ done:
     return st;
 }
 
+size_t gyre_metric_place(const gyre_table *table, const char *name)
+{
+    size_t m = 0;
+    while (m < table->n_metrics && strcmp(table->metrics[m], name) != 0)
+        m++;
+    return m;
+}
+
 double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head)
 {
     return cell->values == NULL ? NAN : cell->values[(metric * cell->n_documents + document) * cell->n_heads + head];

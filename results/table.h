@@ -111,6 +111,9 @@ void gyre_table_free(gyre_table *table);
 gyre_status gyre_table_keep(gyre_table *table, size_t count, size_t size, void *out, gyre_error *err);
 gyre_status gyre_table_text(gyre_table *table, const char *text, const char **out, gyre_error *err);
 
+/* Index of a metric in the table, or n_metrics. */
+size_t gyre_metric_place(const gyre_table *table, const char *name);
+
 /* Value of metric m of a cell; NaN when the cell has none. */
 double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head);
 

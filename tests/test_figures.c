@@ -1,4 +1,4 @@
-/* results/: summaries of arms, discords, and figures drawn from a results file alone.
+/* results/: summaries of arms, discords, Pareto fronts, and figures and fronts of the report from a results file alone.
  *
  * Expected numbers: with two units u1, u2 the mean is (u1 + u2)/2, its standard error |u1 - u2|/2 and t(0.975, 1) = 12.706204736..., so intervals can
  * be written down. Figures are checked as files: signatures, sizes, texts in the SVG, lines of the CSV, and equal bytes on every redraw.
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,8 +24,11 @@
 
 #include "core/commit.h"
 #include "core/h5.h"
+#include "experiments/report.h"
 #include "results/compare.h"
+#include "results/figure.h"
 #include "results/figures.h"
+#include "results/pareto.h"
 #include "results/results_file.h"
 #include "results/summary.h"
 
@@ -73,6 +77,7 @@ typedef struct experiment {
     const arm_rule *arms;
     double (*value)(const place *p);
     gyre_cell_status (*status)(const place *p); /* NULL: all OK */
+    double (*payload)(const place *p), (*side)(const place *p); /* bits; NULL: by point and by layer */
 } experiment;
 
 static const uint32_t layers[] = { 0, 12, 23 };
@@ -101,8 +106,8 @@ static void fill_cell(const experiment *e, place p, gyre_cell *c, gyre_table *t)
         c->reason = "the model has no key bias";
     if (c->status != GYRE_CELL_OK)
         return;
-    c->payload_bits = 3.5 + (double)(p.point == 2 ? 5 : p.point);
-    c->side_bits = 0.25 * (double)p.layer;
+    c->payload_bits = e->payload != NULL ? e->payload(&p) : 3.5 + (double)(p.point == 2 ? 5 : p.point);
+    c->side_bits = e->side != NULL ? e->side(&p) : 0.25 * (double)p.layer;
     c->total_bits = c->payload_bits + c->side_bits;
     c->read_bits = c->payload_bits;
     OK(gyre_table_keep(t, e->n_metrics * e->n_documents * e->n_heads, sizeof *c->values, &c->values, err));
@@ -454,7 +459,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *const page_names[] = { "error_bits", "forest_smollm2-135m", "forest_odd__name_____quotes_", "order" };
+static const char *const page_names[] = { "error_bits", "forest_smollm2-135m", "forest_odd__name_____quotes_", "order", "pareto_k", "pareto_v" };
 enum { PAGES = sizeof page_names / sizeof *page_names };
 
 static char *page_bytes(const char *drawn, const char *page, const char *extension, size_t *size)
@@ -509,6 +514,9 @@ static void texts(void **state)
     const char *const words[] = { "EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE", "SKIPPED", "the model has no key bias", "layer ", "margin" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         has_text("forest_smollm2-135m", words[i]);
+    has_text("pareto_k", "15 pairs: ");
+    has_text("pareto_k", "unrope_srht \xC2\xB7 bits=3");
+    has_text("pareto_k", "Exploratory: not adjusted");
     has_text("order", "0 of 10 pairs ordered oppositely");
     has_text("order", "of 15 pairs ordered oppositely");
     assert_int_not_equal(access("HACKED", F_OK), 0);
@@ -622,6 +630,310 @@ static void little_to_draw(void **state)
     free(svg);
 }
 
+/* ---- Pareto fronts ---- */
+
+#define T_5 2.5705818356363147 /* upper 0.025 point of Student's t, 5 degrees of freedom */
+
+/* Arms one to five at payloads 4, 5, 6: `one` and `two` tie at 4; `two` buys nothing with its last bit; `three` is noisy at 4, twice the front at 5, and has no value at 6;
+ * `four` is skipped; `five` is seeded, by a factor 4 up and down, 4 times the front. `one` has a
+ * spread of its own at 5 and 6; that of the documents is alike in all, and so gone from every ratio. */
+static const arm_rule front_arms[] = { { "one", "k", false }, { "two", "k", false }, { "three", "k", false }, { "four", "k", false }, { "five", "k", true } };
+static const char *const front_points[] = { "quantizer=a", "quantizer=b", "quantizer=c" };
+enum { FRONT_ARMS = sizeof front_arms / sizeof *front_arms, FRONT_PAIRS = 11 };
+
+static double front_value(const place *p)
+{
+    static const double levels[FRONT_ARMS][3] = { { 0.1, 0.05, 0.02 }, { 0.1, 0.04, 0.04 }, { 0.105, 0.08, NAN }, { 1.0, 1.0, 1.0 }, { 0.4, 0.16, 0.08 } };
+    double turn = p->document % 2 == 0 ? 1.0 : -1.0, own = 0.0;
+    if (p->arm == 2 || (p->arm == 0 && p->point > 0))
+        own = (p->arm == 0 ? 0.01 : p->point == 0 ? 0.3 : 0.1) * turn;
+    if (p->arm == 4)
+        own = p->seed == 0 ? log(4.0) : -log(4.0);
+    double metric = p->metric == 1 ? 3.0 : 1.0;
+    return p->metric == 1 && p->source == 1 ? NAN : metric * levels[p->arm][p->point] * exp(0.02 * sin((double)(3 * p->document)) + own);
+}
+
+static gyre_cell_status front_status(const place *p)
+{
+    return p->arm == 3 ? GYRE_CELL_SKIPPED : GYRE_CELL_OK;
+}
+
+static double front_payload(const place *p)
+{
+    return 4.0 + (double)p->point;
+}
+
+static double front_side(const place *p)
+{
+    return p->arm == 4 ? 0.015625 : 0.0;
+}
+
+static gyre_table *front_table(uint32_t seeds)
+{
+    static const char *const metrics[] = { "nmse", "softmax_kl" };
+    const experiment e = { .name = "zoo", .n_sources = 2, .n_arms = FRONT_ARMS, .n_points = 3, .n_metrics = 2, .n_layers = 1, .n_documents = 6, .n_heads = 1, .n_seeds = seeds,
+                           .sources = demo_sources, .points = front_points, .metrics = metrics, .units = no_unit, .arms = front_arms, .value = front_value,
+                           .status = front_status, .payload = front_payload, .side = front_side };
+    return build(&e);
+}
+
+static const gyre_pareto_pair *pair_of(const gyre_pareto *f, const char *arm, const char *point)
+{
+    const gyre_summary key = { .arm = arm, .point = point };
+    return gyre_pareto_find(f, &key);
+}
+
+static void check_member(const gyre_pareto *f, size_t i, const char *arm, size_t point)
+{
+    assert_true(i < f->n_front);
+    assert_string_equal(f->pairs[f->front[i]].of->arm, arm);
+    assert_string_equal(f->pairs[f->front[i]].of->point, front_points[point]);
+    assert_int_equal(f->pairs[f->front[i]].verdict, GYRE_PARETO_FRONT);
+    assert_int_equal(f->pairs[f->front[i]].dominator, f->front[i]);
+}
+
+static void check_dominated(const gyre_pareto *f, const char *arm, size_t point, const char *by, size_t by_point, gyre_pareto_verdict verdict, double ratio)
+{
+    const gyre_pareto_pair *p = pair_of(f, arm, front_points[point]);
+    assert_non_null(p);
+    assert_string_equal(f->pairs[p->dominator].of->arm, by);
+    assert_string_equal(f->pairs[p->dominator].of->point, front_points[by_point]);
+    assert_string_equal(gyre_pareto_verdict_name(p->verdict), gyre_pareto_verdict_name(verdict));
+    CLOSE(p->ratio.mean, ratio);
+}
+
+static void pareto_front(void **state)
+{
+    (void)state;
+    gyre_table *t = front_table(2);
+    const gyre_summary *all = summarise_all(t, 2 * FRONT_ARMS * 3 * 2);
+    gyre_pareto f;
+    OK(gyre_pareto_get(t, all, 2 * FRONT_ARMS * 3 * 2, 0, "k", 1, 0.05, &f, err));
+    assert_int_equal(f.n_pairs, FRONT_PAIRS);
+    assert_int_equal(f.n_left_out, 4); /* three at 6, four */
+    assert_int_equal(f.n_bits, 6);     /* 4, 4.02, 5, ... */
+    CLOSE(f.least_bits, 4.0);
+    CLOSE(f.most_bits, 6.015625);
+    assert_int_equal(f.n_front, 4);
+    check_member(&f, 0, "one", 0);
+    check_member(&f, 1, "two", 0);
+    check_member(&f, 2, "two", 1);
+    check_member(&f, 3, "one", 2);
+    assert_null(pair_of(&f, "three", front_points[2]));
+    assert_null(pair_of(&f, "four", front_points[0]));
+    check_dominated(&f, "one", 1, "two", 1, GYRE_PARETO_DOMINATED, 1.25);
+    check_dominated(&f, "two", 2, "one", 2, GYRE_PARETO_DOMINATED, 2.0);
+    check_dominated(&f, "three", 0, "one", 0, GYRE_PARETO_NOISE, 1.05);
+    check_dominated(&f, "three", 1, "two", 1, GYRE_PARETO_DOMINATED, 2.0);
+    check_dominated(&f, "five", 0, "one", 0, GYRE_PARETO_NOISE, 4.0);
+    check_dominated(&f, "five", 2, "one", 2, GYRE_PARETO_NOISE, 4.0);
+    const gyre_interval *r = &pair_of(&f, "three", front_points[1])->ratio;
+    CLOSE(r->lo, 2.0 * exp(-T_5 * 0.1 / sqrt(5.0))); /* six differences of log 2 +- 0.1 */
+    CLOSE(r->hi, 2.0 * exp(T_5 * 0.1 / sqrt(5.0)));
+    r = &pair_of(&f, "five", front_points[0])->ratio;
+    CLOSE(r->lo, 4.0 * pow(4.0, -T_1)); /* the seeds of one arm alone carry the spread */
+    CLOSE(r->hi, 4.0 * pow(4.0, T_1));
+    assert_int_equal(pair_of(&f, "one", front_points[2])->rank, 1);
+    assert_int_equal(pair_of(&f, "two", front_points[1])->rank, 2); /* two at b and at c tie */
+    assert_int_equal(pair_of(&f, "two", front_points[2])->rank, 2);
+    assert_int_equal(pair_of(&f, "one", front_points[1])->rank, 4);
+    OK(gyre_pareto_get(t, all, 2 * FRONT_ARMS * 3 * 2, 1, "k", 1, 0.05, &f, err)); /* softmax_kl is not there */
+    assert_int_equal(f.n_pairs + f.n_front, 0);
+    assert_int_equal(f.n_left_out, 15);
+    assert_false(gyre_pareto_enough(&f));
+    OK(gyre_pareto_get(t, all, 2 * FRONT_ARMS * 3 * 2, 0, "v", 1, 0.05, &f, err));
+    assert_int_equal(f.n_pairs + f.n_left_out, 0);
+    FAILS(gyre_pareto_get(t, all, 2 * FRONT_ARMS * 3 * 2, 0, "k", 2, 0.05, &f, err), GYRE_E_INTERNAL, "metric");
+    gyre_table_free(t);
+}
+
+static void pareto_of_one_seed(void **state)
+{
+    (void)state;
+    gyre_table *t = front_table(1);
+    gyre_pareto f;
+    OK(gyre_pareto_get(t, summarise_all(t, 2 * FRONT_ARMS * 3 * 2), 2 * FRONT_ARMS * 3 * 2, 0, "k", 1, 0.05, &f, err));
+    check_dominated(&f, "five", 0, "one", 0, GYRE_PARETO_NO_INTERVAL, 16.0); /* one seed says nothing about others */
+    gyre_table_free(t);
+}
+
+static void pareto_levels(void **state)
+{
+    (void)state;
+    gyre_table *t = front_table(2);
+    const gyre_pareto_level *levels = NULL;
+    gyre_pareto f;
+    size_t n = 0;
+    OK(gyre_pareto_get(t, summarise_all(t, 2 * FRONT_ARMS * 3 * 2), 2 * FRONT_ARMS * 3 * 2, 0, "k", 1, 0.05, &f, err));
+    OK(gyre_pareto_levels(t, &f, 4, &levels, &n, err));
+    assert_int_equal(n, 2); /* three pairs at 6 */
+    CLOSE(levels[1].payload_bits, 5.0);
+    CLOSE(levels[1].least_bits, 5.0);
+    CLOSE(levels[1].most_bits, 5.015625);
+    static const char *const order[] = { "two", "one", "three", "five" };
+    assert_int_equal(levels[1].n_pairs, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(levels[1].pairs[i]->of->arm, order[i]);
+    OK(gyre_pareto_levels(t, &f, 5, &levels, &n, err));
+    assert_int_equal(n, 0);
+    gyre_table_free(t);
+}
+
+/* Ratios are those of pareto_front; a source without the metric is left out, and the log says so. */
+static void pareto_page(void **state)
+{
+    (void)state;
+    char *said = NULL, line[256];
+    size_t size = 0;
+    FILE *stream = open_memstream(&said, &size);
+    gyre_log *log = NULL;
+    OK(gyre_log_new(&log, stream, false, err));
+    write_results(at("zoo.h5"), front_table(2));
+    OK(gyre_figures(at("zoo.h5"), at("zoo"), "pareto", log, err));
+    gyre_log_free(log);
+    assert_int_equal(fclose(stream), 0);
+    assert_non_null(strstr(said, "quotes', streams k: 0 pairs with softmax_kl"));
+    free(said);
+    assert_int_equal(count_files(at("zoo")), 4);
+    char *csv = page_bytes("zoo", "pareto_k", "csv", &size);
+    assert_int_equal(count_lines(csv), 1 + 2 * FRONT_ARMS * 3);
+    assert_non_null(strstr(csv, "\nsmollm2-135m,none,k,softmax_kl,,one,quantizer=a,OK,,4,4,"));
+    assert_non_null(strstr(csv, ",yes,,,,,,front\n"));
+    const char *at_line = strstr(csv, ",softmax_kl,,three,quantizer=b,OK,,5,5,");
+    assert_non_null(at_line);
+    (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(at_line, "\n"), at_line);
+    assert_non_null(strstr(line, ",no,two,quantizer=b,"));
+    assert_non_null(strstr(line, ",dominated"));
+    char *end = NULL;
+    double ratio = strtod(strstr(line, ",two,quantizer=b,") + 17, &end), lo = strtod(end + 1, &end), hi = strtod(end + 1, &end);
+    CLOSE(ratio, 2.0);
+    CLOSE(lo, 2.0 * exp(-T_5 * 0.1 / sqrt(5.0)));
+    CLOSE(hi, 2.0 * exp(T_5 * 0.1 / sqrt(5.0)));
+    at_line = strstr(csv, ",softmax_kl,,four,quantizer=a,SKIPPED,");
+    assert_non_null(at_line);
+    assert_memory_equal(at_line + strcspn(at_line, "\n") - 9, ",,,,,,,,,", 9); /* no rank, no verdict */
+    free(csv);
+    char *svg = page_bytes("zoo", "pareto_k", "svg", &size);
+    assert_non_null(strstr(svg, "11 pairs: 4 on the front, 4 within noise of it, 3 dominated"));
+    assert_non_null(strstr(svg, "two \xC2\xB7 b"));
+    free(svg);
+}
+
+static void pareto_report(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    write_results(at("zoo.h5"), front_table(2));
+    OK(gyre_report_file(at("zoo.h5"), out, NULL, err));
+    assert_int_equal(fclose(out), 0);
+    const char *const expected[] = {
+        "Pareto front of softmax_kl against total bits: smollm2-135m, arms that code K (11 pairs of arm and point from 4.000 to 6.016 bits, 4 without a value; exploratory",
+        "    two   quantizer=b   5.000  0.12",
+        "on the front or within noise of it: one (2 of 3), two (2 of 3), three (1 of 2), five (3 of 3)\n",
+        "on the front of nmse, dominated by softmax_kl: none\n",
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (strstr(text, expected[i]) == NULL)
+            fail_msg("the report does not say '%s':\n%s", expected[i], text);
+    assert_null(strstr(text, "dominated wherever they were run"));
+    assert_null(strstr(text, "against total bits: odd"));
+    free(text);
+}
+
+/* 20 arms at 30 points, half of the arms seeded. */
+static double many_value(const place *p)
+{
+    return exp(-0.7 * (double)p->point + 0.1 * sin((double)(7 * p->arm + 3 * p->point)) + 0.01 * sin((double)(p->arm + 5 * p->document + 11 * p->seed)));
+}
+
+static double many_payload(const place *p)
+{
+    return 2.0 + 0.25 * (double)(p->point / 2);
+}
+
+static void pareto_of_many(void **state)
+{
+    (void)state;
+    static char names_of[30][16];
+    static const char *points[30];
+    arm_rule arms[20];
+    for (size_t i = 0; i < 30; i++) {
+        (void)snprintf(names_of[i], sizeof names_of[i], "quantizer=q%zu", i);
+        points[i] = names_of[i];
+    }
+    for (size_t i = 0; i < 20; i++)
+        arms[i] = (arm_rule){ points[i] + 10, "k", i % 2 == 1 };
+    const experiment e = { .name = "many", .n_sources = 1, .n_arms = 20, .n_points = 30, .n_metrics = 1, .n_layers = 2, .n_documents = 6, .n_heads = 2, .n_seeds = 4,
+                           .sources = one_source, .points = points, .metrics = one_metric, .units = no_unit, .arms = arms, .value = many_value, .payload = many_payload,
+                           .side = front_side };
+    gyre_table *t = build(&e);
+    gyre_pareto f;
+    const gyre_summary *all = summarise_all(t, 600);
+    clock_t begin = clock();
+    OK(gyre_pareto_get(t, all, 600, 0, "k", 0, 0.05, &f, err));
+    double seconds = (double)(clock() - begin) / (double)CLOCKS_PER_SEC;
+    assert_int_equal(f.n_pairs, 600);
+    for (size_t i = 0; i < f.n_pairs; i++) { /* by definition: the least mean at its bits or fewer */
+        const gyre_pareto_pair *p = &f.pairs[i];
+        double least = INFINITY;
+        for (size_t k = 0; k < f.n_pairs; k++)
+            if (f.pairs[k].of->total_bits <= p->of->total_bits + 1e-9)
+                least = fmin(least, f.pairs[k].of->mean);
+        assert_true(f.pairs[p->dominator].of->mean <= least && f.pairs[p->dominator].of->total_bits <= p->of->total_bits + 1e-9);
+        assert_int_equal(p->verdict == GYRE_PARETO_FRONT, p->dominator == i);
+        CLOSE(p->ratio.mean, p->of->mean / f.pairs[p->dominator].of->mean);
+    }
+    if (seconds > 2.0)
+        fail_msg("a front of 600 pairs took %.1f s", seconds);
+    gyre_table_free(t);
+}
+
+/* ---- what joins points ---- */
+
+/* Lines that error_bits draws for the only arm: blocks of points, an empty line between. */
+static size_t lines_of(const char *const *points)
+{
+    const arm_rule arm[] = { { "identity", "k", false } };
+    const experiment e = { .name = "e", .n_sources = 1, .n_arms = 1, .n_points = 4, .n_metrics = 1, .n_layers = 1, .n_documents = 2, .n_heads = 1, .n_seeds = 1,
+                           .sources = one_source, .points = points, .metrics = one_metric, .units = no_unit, .arms = arm, .value = many_value };
+    gyre_provenance *p = calloc(1, sizeof *p);
+    gyre_figure_book book = { .table = build(&e), .provenance = p, .digest = "", .last = &book.pages };
+    size_t lines = 1;
+    assert_non_null(p);
+    book.summaries = summarise_all(book.table, book.n_summaries = 4);
+    OK(gyre_styles_prepare(&book, err));
+    OK(gyre_caption_prepare(&book, err));
+    OK(gyre_figure_error_bits.draw(&book, err));
+    const char *data = strstr(book.pages->script, "$arm0 << EOD\n"), *end = strstr(data, "\nEOD");
+    for (const char *gap = data; (gap = strstr(gap, "\n\n")) != NULL && gap < end; gap++)
+        lines++;
+    gyre_pages_free(book.pages);
+    gyre_table_free(book.table);
+    free(book.arms);
+    free(book.facts);
+    free(book.marks);
+    free(p);
+    return lines;
+}
+
+static void joined_points(void **state)
+{
+    (void)state;
+    char label[GYRE_LINE_TEXT];
+    assert_int_equal(lines_of((const char *const[]){ "bits=2", "bits=3", "bits=4", "bits=8" }), 1);
+    assert_int_equal(lines_of((const char *const[]){ "group=16", "group=32", "group=64", "group=128" }), 1);
+    assert_int_equal(lines_of((const char *const[]){ "quantizer=a", "quantizer=b", "quantizer=3x", "quantizer=c" }), 4);
+    assert_int_equal(lines_of((const char *const[]){ "bits=3,group=32", "bits=3,group=64", "bits=4,group=32", "bits=4,group=64" }), 2);
+    assert_int_equal(lines_of((const char *const[]){ "group=32,bits=3", "group=64,bits=3", "group=32,bits=4", "group=64,bits=4" }), 2);
+    assert_int_equal(lines_of((const char *const[]){ "bits=3,chain=a", "bits=4,chain=a", "bits=3,chain=b", "bits=4,chain=c" }), 3);
+    gyre_point_label("bits=4,quantizer=sym_f16,chain=srht", label);
+    assert_string_equal(label, "bits=4,sym_f16,srht");
+    gyre_point_label("", label);
+    assert_string_equal(label, "");
+}
+
 /* ---- what can be missing ---- */
 
 static char *saved_path;
@@ -713,6 +1025,13 @@ int main(void)
         cmocka_unit_test(redraw),
         cmocka_unit_test(one_figure),
         cmocka_unit_test(little_to_draw),
+        cmocka_unit_test(pareto_front),
+        cmocka_unit_test(pareto_of_one_seed),
+        cmocka_unit_test(pareto_levels),
+        cmocka_unit_test(pareto_page),
+        cmocka_unit_test(pareto_report),
+        cmocka_unit_test(pareto_of_many),
+        cmocka_unit_test(joined_points),
         cmocka_unit_test_teardown(no_gnuplot, restore),
         cmocka_unit_test_teardown(no_font, restore),
         cmocka_unit_test_teardown(broken_programs, restore),

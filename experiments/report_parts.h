@@ -1,0 +1,24 @@
+/* What the parts of the report share: report.c (arms, verdicts, order), report_pareto.c (fronts). */
+#ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
+#define GYRE_EXPERIMENTS_REPORT_PARTS_H
+
+#include <stdio.h>
+
+#include "results/summary.h"
+#include "results/table.h"
+
+/* Intervals of single arms, of the pairs in discord, and against a front. */
+#define GYRE_REPORT_ALPHA 0.05
+
+enum { GYRE_REPORT_NUMBER = 48 };
+
+/* 0.0123 [0.0119, 0.0127] in few digits; "-" where there is nothing. */
+void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPORT_NUMBER]);
+
+const char *gyre_report_streams(const char *streams); /* "K and V" */
+const char *gyre_report_leak(const gyre_source *source); /* a mark, or "" */
+
+/* The fronts of the metric of each source and stream against total bits, what they dominate, and the best at equal bits; nothing where no front is worth showing. */
+gyre_status gyre_report_pareto(gyre_table *table, const gyre_summary *all, size_t count, FILE *out, gyre_error *err);
+
+#endif
