@@ -41,7 +41,7 @@ class Unusable(Exception):
 
 # ---- random streams (docs/random.md) ----
 
-ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES = 65535, 1, 3
+ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES, PURPOSE_NORMALS, PURPOSE_PERMUTATION = 65535, 1, 3, 4, 5
 
 
 def philox4x32(counters, key):
@@ -57,24 +57,45 @@ def philox4x32(counters, key):
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-def words(n, purpose, campaign_seed, seed, layer, head, ordinal, stream):
-    """The first n words of the stream of element `ordinal` of a chain; head may be ALL_HEADS; stream is 0 for K, 1 for V."""
+Draw = collections.namedtuple("Draw", "campaign_seed seed layer head ordinal stream")  # head may be ALL_HEADS; stream is 0 for K, 1 for V
+
+
+def words(n, purpose, draw):
+    """The first n words of a stream."""
     blocks = -(-n // 4)
     counters = np.empty((blocks, 4), np.uint64)
     counters[:, 0] = np.arange(blocks)
-    counters[:, 1] = seed
-    counters[:, 2] = layer * 65536 + head
-    counters[:, 3] = purpose * 65536 + ordinal * 256 + stream
-    return philox4x32(counters, (campaign_seed & 0xFFFFFFFF, campaign_seed >> 32)).reshape(-1)[:n]
+    counters[:, 1] = draw.seed
+    counters[:, 2] = draw.layer * 65536 + draw.head
+    counters[:, 3] = purpose * 65536 + draw.ordinal * 256 + draw.stream
+    return philox4x32(counters, (draw.campaign_seed & 0xFFFFFFFF, draw.campaign_seed >> 32)).reshape(-1)[:n]
 
 
-def signs(n, *place):
-    bits = (words(-(-n // 32), PURPOSE_SIGNS, *place)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+def signs(n, draw):
+    bits = (words(-(-n // 32), PURPOSE_SIGNS, draw)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(F64)
 
 
-def phases(n, *place):
-    return 2 * np.pi * (words(n, PURPOSE_ANGLES, *place).astype(F64) + 0.5) / 2.0 ** 32
+def uniforms(n, purpose, draw):
+    return (words(n, purpose, draw).astype(F64) + 0.5) / 2.0 ** 32
+
+
+def angles(n, draw):
+    return 2 * np.pi * uniforms(n, PURPOSE_ANGLES, draw)
+
+
+def normals(n, draw):
+    u = uniforms(n + n % 2, PURPOSE_NORMALS, draw).reshape(-1, 2)
+    radius, turn = np.sqrt(-2 * np.log(u[:, 0])), 2 * np.pi * u[:, 1]
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1).reshape(-1)[:n]
+
+
+def shuffled(n, draw):
+    drawn, p = words(n, PURPOSE_PERMUTATION, draw), list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = int(drawn[n - 1 - i]) * (i + 1) >> 32
+        p[i], p[j] = p[j], p[i]
+    return np.array(p)
 
 
 # ---- orthogonal matrices (y = T x) ----
@@ -96,16 +117,20 @@ def paley(p):
     return np.array([[1.0 if i in (0, j) or (j > 0 and (i - j) % (p - 1) in squares) else -1.0 for j in range(p)] for i in range(p)])
 
 
+def hadamard_factor(d, form):
+    """p of d = p m, None where the page has none."""
+    return next((p for p in ((1, 12, 20) if form == "kronecker" else (1,)) if d % p == 0 and is_power_of_two(d // p)), None)
+
+
 def hadamard_matrix(d, form):
-    """None where the page refuses it."""
     if form == "blocks":
-        return bdr_matrix(d, max(m for m in range(1, d + 1) if is_power_of_two(m) and d % m == 0)) if d % 2 == 0 else None
-    factors = [p for p in ((1, 12, 20) if form == "kronecker" else (1,)) if d % p == 0 and is_power_of_two(d // p)]
-    return np.kron(paley(factors[0]), walsh(d // factors[0])) / np.sqrt(d) if factors else None
+        return block_matrix(d, d & -d)
+    p = hadamard_factor(d, form)
+    return np.kron(paley(p), walsh(d // p)) / np.sqrt(d)
 
 
-def bdr_matrix(d, block):
-    return np.kron(np.eye(d // block), walsh(block)) / np.sqrt(block) if is_power_of_two(block) and d % block == 0 else None
+def block_matrix(d, block):
+    return np.kron(np.eye(d // block), walsh(block)) / np.sqrt(block)
 
 
 def rfft_matrix(d):
@@ -136,10 +161,104 @@ def rffthash_matrix(phi):
     return m
 
 
-FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e: bdr_matrix(d, e.block), "rfft": lambda d, e: rfft_matrix(d),
+def positive_q(g):
+    """Q of g = Q R with a positive diagonal of R."""
+    q, r = np.linalg.qr(g)
+    return q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+
+
+def balanced_factor(d):
+    return max(a for a in range(1, int(np.sqrt(d)) + 1) if d % a == 0)
+
+
+def quaternion_matrix(q, right=False):
+    """The 4 x 4 matrix of v -> q v, or of v -> v q."""
+    w, x, y, z = q
+    m = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    if right:
+        m[1:, 1:] = m[1:, 1:].T
+    return m
+
+
+def turned(m, pairs, by):
+    """Rows of m turned pair by pair: planar rotations after m."""
+    m, a, b = m.copy(), *np.array(pairs).T
+    c, s = np.cos(by)[:, None], np.sin(by)[:, None]
+    m[a], m[b] = c * m[a] - s * m[b], s * m[a] + c * m[b]
+    return m
+
+
+def planar_matrix(d, by):
+    """Stages of planar rotations, by: [stage, pair]."""
+    m = np.eye(d)
+    for s, turns in enumerate(by):
+        m = turned(m, [(i, i + 2 ** s) for i in range(d) if not i >> s & 1], turns)
+    return m
+
+
+def kronecker_matrix(d, a, draw):
+    b = d // a
+    g = normals(a * a + b * b, draw)
+    return np.kron(positive_q(g[:a * a].reshape(a, a)), positive_q(g[a * a:].reshape(b, b)))
+
+
+def householder_matrix(d, k, draw):
+    m = np.eye(d)
+    for v in normals(k * d, draw).reshape(k, d):
+        m -= np.outer(v, v @ m) * (2 / (v @ v))
+    return m
+
+
+def butterfly_matrix(d, form, draw):
+    stages = d.bit_length() - 1
+    return planar_matrix(d, np.full((stages, d // 2), np.pi / 4) if form == "hadamard" else angles(stages * (d // 2), draw).reshape(stages, -1))
+
+
+def rotor3_matrix(d, draw):
+    m = np.eye(d)
+    for b, q in enumerate(normals(d // 3 * 4, draw).reshape(-1, 4)):
+        q = q / np.sqrt(q @ q)
+        m[3 * b:3 * b + 3, 3 * b:3 * b + 3] = (quaternion_matrix(q) @ quaternion_matrix(q * [1, -1, -1, -1], right=True))[1:, 1:]
+    return m
+
+
+def isoclinic4_matrix(d, form, draw):
+    m = np.zeros((d, d))
+    q = normals(2 * d, draw).reshape(2, -1, 4)
+    q /= np.sqrt((q ** 2).sum(-1, keepdims=True))
+    for b in range(d // 4):
+        right = quaternion_matrix(q[1, b] * [1, -1, -1, -1], right=True) if form == "full" else np.eye(4)
+        m[4 * b:4 * b + 4, 4 * b:4 * b + 4] = right @ quaternion_matrix(q[0, b])
+    return m
+
+
+def zigzag(most, block):
+    """Where the coordinates of the permuted row come from, by the channels' magnitudes."""
+    ranked, blocks = sorted(range(len(most)), key=lambda i: (-most[i], i)), len(most) // block
+    dealt = [[] for _ in range(blocks)]
+    for turn in range(block):
+        for u in range(blocks):
+            dealt[u if turn % 2 == 0 else blocks - 1 - u].append(ranked[turn * blocks + u])
+    return np.array(dealt).reshape(-1)
+
+
+# the matrix of an element: of the dimension and the element, and where it is drawn of the draw
+FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e: block_matrix(d, e.size), "rfft": lambda d, e: rfft_matrix(d),
          "dht": lambda d, e: dht_matrix(d), "dct": lambda d, e: dct_matrix(d)}
-FOURIER, SEEDED = ("rfft", "dht", "dct", "rffthash"), ("signs", "rffthash")
-ALIASES = {"srht": "signs,hadamard", "srft": "signs,rfft", "hdhd": "signs,hadamard,signs,hadamard", "sdht": "signs,dht", "sdct": "signs,dct"}
+DRAWN = {"rffthash": lambda d, e, draw: rffthash_matrix(angles(d // 2, draw)), "haar": lambda d, e, draw: positive_q(normals(d * d, draw).reshape(d, d)),
+         "kronecker": lambda d, e, draw: kronecker_matrix(d, e.size or balanced_factor(d), draw),
+         "householder": lambda d, e, draw: householder_matrix(d, d // 2 if e.size is None else e.size, draw),
+         "butterfly": lambda d, e, draw: butterfly_matrix(d, e.form, draw), "givens": lambda d, e, draw: planar_matrix(d, angles(d // 2, draw)[None]),
+         "rotor3": lambda d, e, draw: rotor3_matrix(d, draw), "isoclinic4": lambda d, e, draw: isoclinic4_matrix(d, e.form, draw),
+         "permutation": lambda d, e, draw: np.eye(d)[shuffled(d, draw)]}
+# the dimensions that an element takes; others take all
+TAKES = {"hadamard": lambda d, e: d % 2 == 0 if e.form == "blocks" else hadamard_factor(d, e.form) is not None,
+         "bdr": lambda d, e: is_power_of_two(e.size) and d % e.size == 0, "rffthash": lambda d, e: 2 <= d <= 4096 and d % 2 == 0,
+         "kronecker": lambda d, e: d % (e.size or balanced_factor(d)) == 0 and (e.size or balanced_factor(d)) not in (1, d),
+         "householder": lambda d, e: 1 <= (d // 2 if e.size is None else e.size) <= d, "butterfly": lambda d, e: d >= 2 and is_power_of_two(d),
+         "givens": lambda d, e: d % 2 == 0, "rotor3": lambda d, e: d >= 3, "isoclinic4": lambda d, e: d % 4 == 0,
+         "permutation": lambda d, e: e.form == "random" or d % e.size == 0}
+TAKES.update(dict.fromkeys(("rfft", "dht", "dct"), lambda d, e: 2 <= d <= 4096))
 
 
 # ---- rotary embedding ----
@@ -183,51 +302,111 @@ def half_split(d, n_rot):
 
 # ---- quantizers ----
 
-def quantize(y, quantizer, nudge=0.0):
-    """Rows [..., d] through encoding and decoding, in binary32.
+# group None: the row, or what the kind says
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale", defaults=(None,) * 3)
+SCALE_BYTES = {"f32": 4, "f16": 2}
 
-    nudge moves what is rounded to binary16 (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
-    rows stand where the last bits of binary32 decide the rounding.
+
+class Kind:
+    """A quantizer of the page.
+
+    parse(options) gives the fields of Quantizer and takes the options that it knows. code(y, quantizer, stream, nudge) gives the decoded rows of y, binary32
+    [head, document, token, d] (rows alone, [..., d], where tokens share nothing). payload(quantizer, stream, n_tokens, d) is one document's, in bits per value.
+    refusal(quantizer, stream, d) says why not, or None. grid(y, quantizer, stream), where codes are roundings, gives the value of code 0, the step, the first and
+    the last code of each coordinate, as arrays that broadcast to y.
     """
-    y = y.astype(F32)
-    if quantizer.name == "exact":
-        return y
-    if quantizer.name == "f16":
-        return y.astype(F16).astype(F32)
-    d, group = y.shape[-1], quantizer.group or y.shape[-1]
-    g = y.reshape(y.shape[:-1] + (d // group, group))
-    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
+
+    def __init__(self, parse, code, payload, refusal=lambda quantizer, stream, d: None, grid=None):
+        self.parse, self.code, self.payload, self.refusal, self.grid = parse, code, payload, refusal, grid
+
+
+def stored(v, form):
+    """v as its format holds it."""
+    return v.astype(F16).astype(F32) if form == "f16" else v
+
+
+def narrow_scale(quantizer):
+    return quantizer.scale in SCALE_BYTES and quantizer.scale != "f32"
+
+
+def groups_of(y, quantizer):
+    return y.reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
+
+
+def uniform_grid(g, quantizer, nudge=0.0):
+    """(low, scale, bottom, top) of groups [..., group]: the levels are low + code * scale for bottom <= code <= top."""
     if quantizer.name == "sym":
-        levels = F32(2 ** (quantizer.bits - 1) - 1)
-        scale = store(np.abs(g).max(-1, keepdims=True) / levels * F32(1 + nudge))
-        q = g / np.where(scale == 0, F32(1), scale)
-        np.rint(q, out=q)
-        np.clip(q, -levels, levels, out=q)
-        q *= scale
-        return q.reshape(y.shape)
-    levels = F32(2 ** quantizer.bits - 1)
+        top = F32(2 ** (quantizer.bits - 1) - 1)
+        return F32(0), stored(np.abs(g).max(-1, keepdims=True) / top * F32(1 + nudge), quantizer.scale), -top, top
+    top = F32(2 ** quantizer.bits - 1)
     low, high = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
-    low = store(low + F32(nudge) * np.maximum(np.abs(low), np.abs(high)))
-    scale = store(np.maximum(high - low, F32(0)) / levels * F32(1 + nudge))
-    q = (g - low) / np.where(scale == 0, F32(1), scale)
+    low = stored(low + F32(nudge) * np.maximum(np.abs(low), np.abs(high)), quantizer.scale)
+    return low, stored(np.maximum(high - low, F32(0)) / top * F32(1 + nudge), quantizer.scale), F32(0), top
+
+
+def uniform(y, quantizer, stream, nudge):
+    g = groups_of(y, quantizer)
+    low, scale, bottom, top = uniform_grid(g, quantizer, nudge)
+    safe = np.where(scale == 0, F32(1), scale)
+    q = (g - low) / safe if quantizer.name == "asym" else g / safe
     np.rint(q, out=q)
-    np.clip(q, 0, levels, out=q)
+    np.clip(q, bottom, top, out=q)
     q *= scale
-    q += low
+    if quantizer.name == "asym":
+        q += low
     return q.reshape(y.shape)
 
 
-def row_bytes(quantizer, d):
-    if quantizer.name in ("f16", "exact"):
-        return d * (2 if quantizer.name == "f16" else 4)
-    number = 2 if quantizer.scale == "f16" else 4
-    return -(-d * quantizer.bits // 8) + d // (quantizer.group or d) * number * (2 if quantizer.name == "asym" else 1)
+def uniform_payload(quantizer, stream, n_tokens, d):
+    numbers = d // (quantizer.group or d) * (2 if quantizer.name == "asym" else 1)
+    return row_payload(-(-d * quantizer.bits // 8) + numbers * SCALE_BYTES[quantizer.scale], d)
+
+
+def uniform_options(options):
+    group = take(options, "group", "row")
+    return {"bits": int(take(options, "bits", None, [str(b) for b in range(2, 9)])), "group": None if group == "row" else int(group),
+            "scale": take(options, "scale", "f32", tuple(SCALE_BYTES))}
+
+
+def uniform_refusal(quantizer, stream, d):
+    return "groups of %d at d = %d" % (quantizer.group, d) if quantizer.group and d % quantizer.group else None
+
+
+def row_payload(n_bytes, d):
+    return 8.0 * n_bytes / d
+
+
+def plain(code, n_bytes):
+    return Kind(lambda options: {}, lambda y, quantizer, stream, nudge: code(y), lambda quantizer, stream, n_tokens, d: row_payload(n_bytes * d, d))
+
+
+def spread_grid(y, quantizer, stream):
+    g = groups_of(y, quantizer)
+    return (np.broadcast_to(v, g.shape).reshape(y.shape) for v in uniform_grid(g, quantizer))
+
+
+KINDS = {"exact": plain(lambda y: y, 4), "f16": plain(lambda y: stored(y, "f16"), 2)}
+KINDS.update(dict.fromkeys(("sym", "asym"), Kind(uniform_options, uniform, uniform_payload, uniform_refusal, spread_grid)))
+
+
+def quantize(y, quantizer, stream, nudge=0.0):
+    """Rows through encoding and decoding, in binary32.
+
+    nudge moves what is rounded to a narrower format (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
+    rows stand where the last bits of binary32 decide the rounding.
+    """
+    return KINDS[quantizer.name].code(y.astype(F32), quantizer, stream, nudge)
+
+
+def code_grid(y, quantizer, stream):
+    """Value of code 0, step, first and last code of each coordinate, as quantize uses them (a zero step as 1)."""
+    low, step, bottom, top = (np.asarray(v, F64) for v in KINDS[quantizer.name].grid(y.astype(F32), quantizer, stream))
+    return low, np.where(step > 0, step, 1.0), bottom, top
 
 
 # ---- codecs and their canonical text ----
 
-Element = collections.namedtuple("Element", "name by per form block ordinal", defaults=(None,) * 5)
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
+Element = collections.namedtuple("Element", "name by per form size ordinal", defaults=(None,) * 5)
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
 
@@ -267,47 +446,75 @@ def take(options, key, default, choices=None):
     return value
 
 
+LAYER_OR_HEAD = ("per", "layer", ("layer", "head"))
+# option -> (field of Element, default, its choices or how it is read); a size of None is the element's own rule
+ELEMENTS = {
+    "identity": {}, "unrope": {}, "rfft": {}, "dht": {}, "dct": {},
+    "hadamard": {"form": ("form", "sylvester", ("sylvester", "kronecker", "blocks"))},
+    "bdr": {"block": ("size", "16", int)},
+    "kronecker": {"a": ("size", "balanced", lambda text: None if text == "balanced" else int(text))},
+    "householder": {"k": ("size", "half", lambda text: None if text == "half" else int(text))},
+    "butterfly": {"angles": ("form", "random", ("random", "hadamard"))},
+    "isoclinic4": {"form": ("form", "fast", ("fast", "full"))},
+    "permutation": {"kind": ("form", "random", ("random", "zigzag")), "block": ("size", "16", int)},
+    "centre": {"by": ("by", None, ("bias", "mean")), "per": ("per", "head", ("layer", "head"))},
+    "scale": {"by": ("by", None, ("max",)), "per": LAYER_OR_HEAD},
+    "smooth": {"alpha": ("size", "0.5", float), "pairs": ("form", "false", ("true", "false")), "per": LAYER_OR_HEAD},
+}
+for _name in ("signs",) + tuple(DRAWN):
+    ELEMENTS[_name] = dict(ELEMENTS.get(_name, {}), per=LAYER_OR_HEAD)
+ALIASES = {"srht": "signs,hadamard", "srft": "signs,rfft", "hdhd": "signs,hadamard,signs,hadamard", "sdht": "signs,dht", "sdct": "signs,dct"}
+
+
 def parse_element(text):
     """Elements without their ordinals: an alias gives its own, identity none."""
     name, options = parse_call(text)
-    if name in ALIASES:
-        if options:
-            raise Unusable("options of the alias %s" % name)
+    if name in ALIASES and not options:
         return [e for part in ALIASES[name].split(",") for e in parse_element(part)]
-    by = per = form = block = None
-    if name in SEEDED:
-        per = take(options, "per", "layer", ("layer", "head"))
-    elif name == "hadamard":
-        form = take(options, "form", "sylvester", ("sylvester", "kronecker", "blocks"))
-    elif name == "bdr":
-        block = int(take(options, "block", "16"))
-    elif name == "centre":
-        by = take(options, "by", None, ("bias", "mean"))
-        per = take(options, "per", "head", ("layer", "head"))
-        per = None if by == "bias" else per  # a bias belongs to its head
-    elif name == "scale":
-        by = take(options, "by", None, ("max",))
-        per = take(options, "per", "layer", ("layer", "head"))
-    elif name not in ("identity", "unrope") and name not in FIXED:
-        raise Unusable("the twin knows no transform '%s'" % name)
+    if name not in ELEMENTS:
+        raise Unusable("the twin knows no transform '%s'" % text)
+    e = Element(name)
+    for option, (field, default, read) in ELEMENTS[name].items():
+        value = take(options, option, default, None if callable(read) else read)
+        e = e._replace(**{field: read(value) if callable(read) else value})
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
-    return [] if name == "identity" else [Element(name, by, per, form, block)]
+    if e.by == "bias":
+        e = e._replace(per=None)  # a bias belongs to its head
+    return [] if name == "identity" else [e]
+
+
+def element_seeded(e):
+    return e.name == "signs" or (e.name in DRAWN and (e.name, e.form) not in (("butterfly", "hadamard"), ("permutation", "zigzag")))
+
+
+def element_fits(e):
+    return e.name in ("scale", "smooth") or e.by == "mean" or e.form == "zigzag"
+
+
+def element_refusal(e, layer, stream, order):
+    """Why the element cannot be applied; None where it can."""
+    rope, d = layer.rope, layer.dim
+    rotary = rope.kind in ("normal", "neox")
+    if e.name in TAKES and not TAKES[e.name](d, e):
+        return "%s at d = %d" % (e.name, d)
+    if e.by == "bias" and layer.bias is None:
+        return "the model has no key bias"
+    if e.name == "unrope" and (stream != "k" or not rotary or rope.ext_factor != 0 or rope.attn_factor != 1 or rope.n_rot != d):
+        return "unrope does not undo this embedding"
+    if (e.name, e.form) == ("smooth", "true") and (d % 2 or (stream == "k" and rotary and (rope.n_rot != d or (rope.kind == "normal" and order == "native")))):
+        return "no pairs i, i + d/2"
+    return None
 
 
 def parse_quantizer(text):
     name, options = parse_call(text)
-    bits = group = scale = None
-    if name in ("sym", "asym"):
-        bits = int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
-        group = take(options, "group", "row")
-        group = None if group == "row" else int(group)
-        scale = take(options, "scale", "f32", ("f32", "f16"))
-    elif name not in ("f16", "exact"):
+    if name not in KINDS:
         raise Unusable("the twin knows no quantizer '%s'" % name)
+    quantizer = Quantizer(name, **KINDS[name].parse(options))
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
-    return Quantizer(name, bits, group, scale)
+    return quantizer
 
 
 def parse_codec(text):
@@ -332,35 +539,25 @@ def parse_codec(text):
 
 
 def is_seeded(codec):
-    return codec is not None and any(e.name in SEEDED for e in codec.chain)
+    return codec is not None and any(map(element_seeded, codec.chain))
 
 
 def refusal(codec, layer, stream):
     """Why the codec cannot be applied at this layer; None where it can."""
     if codec is None:
         return None
-    for e in codec.chain:
-        if e.name in ("hadamard", "bdr") and FIXED[e.name](layer.dim, e) is None:
-            return "%s at d = %d" % (e.name, layer.dim)
-        if e.name in FOURIER and not (2 <= layer.dim <= 4096 and (layer.dim % 2 == 0 or e.name != "rffthash")):
-            return "%s at d = %d" % (e.name, layer.dim)
-        if e.name == "centre" and e.by == "bias" and layer.bias is None:
-            return "the model has no key bias"
-        if e.name == "unrope" and (stream != "k" or layer.rope.kind not in ("normal", "neox") or layer.rope.ext_factor != 0
-                                   or layer.rope.attn_factor != 1 or layer.rope.n_rot != layer.dim):
-            return "unrope does not undo this embedding"
-    if codec.quantizer.group and layer.dim % codec.quantizer.group:
-        return "groups of %d at d = %d" % (codec.quantizer.group, layer.dim)
-    return None
+    reasons = [element_refusal(e, layer, stream, codec.order) for e in codec.chain] + [KINDS[codec.quantizer.name].refusal(codec.quantizer, stream, layer.dim)]
+    return next((r for r in reasons if r), None)
 
 
-def bits_per_value(codec, dim, n_heads):
+def bits_per_value(codec, stream, n_tokens, dim, n_heads):
     """(payload, side) of one stream."""
     side = 0.0
     for e in codec.chain:
-        if (e.name == "centre" and e.by == "mean") or e.name == "scale":
-            side += 32.0 * dim / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
-    return 8.0 * row_bytes(codec.quantizer, dim) / dim, side
+        if element_fits(e):
+            values = -(-dim * (dim - 1).bit_length() // 32) if e.form == "zigzag" else dim // 2 if (e.name, e.form) == ("smooth", "true") else dim
+            side += 32.0 * values / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+    return KINDS[codec.quantizer.name].payload(codec.quantizer, stream, n_tokens, dim), side
 
 
 # ---- captures ----
@@ -492,17 +689,19 @@ class Attention:
 def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
     """(y, calibration rows through it or None, inverse, gain) of one element; gain is what it multiplies a coordinate by, beside rotations."""
     d, h = layer.dim, layer.n_heads
-    if e.name in SEEDED:
-        places = [(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in ([ALL_HEADS] if e.per == "layer" else range(h))]
+    draws = [Draw(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in ([ALL_HEADS] if e.per == "layer" else range(h))]
     if e.name == "signs":
-        s = np.stack([signs(d, *place) for place in places])[:, None, None, :]
+        s = np.stack([signs(d, draw) for draw in draws])[:, None, None, :]
         return x * s, None if c is None else c * s, lambda y: y * s, 1.0
-    if e.name == "rffthash":
-        t = np.stack([rffthash_matrix(phases(d // 2, *place)) for place in places])[:, None]
-        return x @ t.swapaxes(-1, -2), None if c is None else c @ t.swapaxes(-1, -2), lambda y: y @ t, 1.0
-    if e.name in FIXED:
-        m = FIXED[e.name](d, e)
-        return x @ m.T, None if c is None else c @ m.T, lambda y: y @ m, 1.0
+    if e.name in FIXED or e.name in DRAWN:
+        if e.name in FIXED:
+            m = [FIXED[e.name](d, e)]
+        elif e.form == "zigzag":
+            m = [np.eye(d)[zigzag(row, e.size)] for row in largest(c, e.per).reshape(-1, d)]
+        else:
+            m = [DRAWN[e.name](d, e, draw) for draw in draws]
+        m = np.stack(m)
+        return through(x, m.swapaxes(1, 2)), None if c is None else through(c, m.swapaxes(1, 2)), lambda y: through(y, m), 1.0
     if e.name == "unrope":
         pairs, tables = rope_pairs(layer.rope, order), rope_tables(layer.rope, layer.pos)
         after = None if c is None else rotate(c, rope_tables(layer.rope, layer.pos_calibration), pairs, 1)
@@ -513,11 +712,24 @@ def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
         else:
             m = c.mean((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
         return x - m, None if c is None else c - m, lambda y: y + m, 1.0
-    if e.name == "scale":
-        high = np.abs(c).max((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32)
-        scale = np.where(high == 0, F32(1), F32(1) / np.where(high == 0, F32(1), high)).astype(F64)
+    if e.name in ("scale", "smooth"):
+        high = largest(c, e.per)
+        if e.form == "true":
+            high = np.maximum(high, np.roll(high, d // 2, -1))
+        safe = np.where(high == 0, F32(1), high)
+        scale = (F32(1) / safe if e.name == "scale" else (safe.astype(F64) ** -e.size).astype(F32)).astype(F64)
         return x * scale, c * scale, lambda y: y / scale, scale
     raise AssertionError(e.name)
+
+
+def largest(c, per):
+    """Largest absolute coordinates of the calibration rows, in binary32."""
+    return np.abs(c).max((1, 2) if per == "head" else (0, 1, 2), keepdims=True).astype(F32)
+
+
+def through(x, m):
+    """Rows x [head, document, token, d] times m [head or 1, d, d]."""
+    return (x.reshape(-1, x.shape[-1]) @ m[0]).reshape(x.shape) if len(m) == 1 else x @ m[:, None]
 
 
 def permutation(layer, stream, order):
@@ -530,8 +742,8 @@ def forward(codec, layer, stream, seed, campaign_seed):
     """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
     before the first seeded element is kept with the layer."""
     chain = codec.chain
-    first = next((i for i, e in enumerate(chain) if e.name in SEEDED), len(chain))
-    fits = any(e.name == "scale" or e.by == "mean" for e in chain)
+    first = next((i for i, e in enumerate(chain) if element_seeded(e)), len(chain))
+    fits = any(map(element_fits, chain))
     key = (stream, codec.order, chain[:first], fits)
     if key not in layer.prefixes:
         order = permutation(layer, stream, codec.order)
@@ -555,13 +767,13 @@ def forward(codec, layer, stream, seed, campaign_seed):
 def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
     x, c, inverse, own = apply_element(e, layer, stream, order, seed, campaign_seed, x, c)
     inverses.insert(0, inverse)
-    if e.name in FIXED or e.name in ("rffthash", "unrope"):
+    if e.name in FIXED or e.name in DRAWN or e.name == "unrope":
         gain = gain.max(-1, keepdims=True)  # coordinates are mixed
     return x, c, gain * own
 
 
-def decode(y, quantizer, inverses, nudge=0.0):
-    x = quantize(y, quantizer, nudge).astype(F64)
+def decode(y, quantizer, stream, inverses, nudge=0.0):
+    x = quantize(y, quantizer, stream, nudge).astype(F64)
     for inverse in inverses:
         x = inverse(x)
     return x
@@ -598,15 +810,15 @@ def measure(layer, rows, numerators, slacks):
 
 
 def code_stream(layer, stream, y, quantizer, inverses):
-    """Decoded rows, the unit's squared error [head, document], and how far that moves where binary16 rounding of a scale is undecided."""
+    """Decoded rows, the unit's squared error [head, document], and how far that moves where the rounding of a scale is undecided."""
     def row_errors(x):
         x = x - layer.rows[stream]
         return np.einsum("hdti,hdti->hdt", x, x)
-    x = decode(y, quantizer, inverses)
+    x = decode(y, quantizer, stream, inverses)
     errors = row_errors(x)
     slack = np.zeros(errors.shape[:2])
-    if quantizer.scale == "f16":
-        moved = [np.abs(row_errors(decode(y, quantizer, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
+    if narrow_scale(quantizer):
+        moved = [np.abs(row_errors(decode(y, quantizer, stream, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
         slack = np.maximum(*moved).sum(2)
     return x, errors.sum(2), slack
 
@@ -621,7 +833,7 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed):
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
         for s, (y, inverses, _) in through.items():
             rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, choice[s], inverses)
-            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), layer.dim, layer.n_heads)
+            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.pos.shape[1], layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)
         bits = (np.mean(payload), np.mean(side), np.mean(payload) + np.mean(side))
@@ -638,27 +850,26 @@ def candidates(layer, stream, codec, seed, campaign_seed):
     """
     y, inverses, gain = forward(codec, layer, stream, seed, campaign_seed)
     quantizer, found = codec.quantizer, collections.defaultdict(list)
-    base = decode(y, quantizer, inverses)
+    base = decode(y, quantizer, stream, inverses)
 
     def add(other, rows):
         for h, n, t in zip(*np.nonzero(rows)):
             found[h, n].append((t, other[h, n, t] - base[h, n, t]))
 
-    if quantizer.scale == "f16":
+    if narrow_scale(quantizer):
         for nudge in (ROUNDING, -ROUNDING):
-            other = decode(y, quantizer, inverses, nudge)
+            other = decode(y, quantizer, stream, inverses, nudge)
             add(other, (other != base).any(-1))
-    if quantizer.name in ("sym", "asym"):
-        coded, moved = quantize(y, quantizer).astype(F64), y
-        low, step = code_grid(y, quantizer)
+    if KINDS[quantizer.name].grid:
+        coded, moved = quantize(y, quantizer, stream).astype(F64), y
+        low, step, bottom, top = code_grid(y, quantizer, stream)
         noise = ROUNDING * (gain * np.abs(layer.rows[stream]).max(-1, keepdims=True) + np.abs(moved)) / step
         place = (y - low) / step
         code = np.rint((coded - low) / step)
         off = place - code  # beside +-1/2 is undecided; beyond, the ends were clamped
         undecided = (np.abs(np.abs(off) - 0.5) < noise) & (step > 0)
-        levels = 2 ** (quantizer.bits - 1) - 1 if quantizer.name == "sym" else 2 ** quantizer.bits - 1
         to = code + np.sign(off)
-        undecided &= (to <= levels) & (to >= (-levels if quantizer.name == "sym" else 0))
+        undecided &= (to <= top) & (to >= bottom)
         rank = np.cumsum(undecided, -1)
         for k in range(1, int(rank.max()) + 1):
             chosen = undecided & (rank == k)
@@ -667,19 +878,6 @@ def candidates(layer, stream, codec, seed, campaign_seed):
                 other = inverse(other)
             add(other, chosen.any(-1))
     return base, found
-
-
-def code_grid(y, quantizer):
-    """Value of code 0 and of a step, per coordinate, as quantize uses them (a zero step as 1)."""
-    g = y.astype(F32).reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
-    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
-    if quantizer.name == "sym":
-        low, step = F32(0), store(np.abs(g).max(-1, keepdims=True) / F32(2 ** (quantizer.bits - 1) - 1))
-    else:
-        low = store(g.min(-1, keepdims=True))
-        step = store((g.max(-1, keepdims=True) - low) / F32(2 ** quantizer.bits - 1))
-    step = np.where(step > 0, step, F32(1))
-    return (np.broadcast_to(v, g.shape).reshape(y.shape).astype(F64) for v in (low, step))
 
 
 def second_look(layer, codecs, seed, campaign_seed, answer, stated):
@@ -1148,17 +1346,18 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
             for there, _ in done:
                 r = there(r, p).astype(F32)
             return r
+        draw = Draw(0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream))
         if e.name == "signs":
-            s = signs(d, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)).astype(F32)
+            s = signs(d, draw).astype(F32)
             steps.append((lambda r, p, s=s: r * s,) * 2)
         elif e.name == "rffthash":
-            u = np.exp(1j * phases(d // 2, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)))
+            u = np.exp(1j * angles(d // 2, draw))
             steps.append((lambda r, p, u=u: pairs_of(r, u, False), lambda r, p, u=u: pairs_of(r, u, True)))
         elif e.name == "hadamard" and e.form == "kronecker" and d % 3 * (d % 5) == 0:
             first = 12 if d % 3 == 0 else 20
             steps.append((lambda r, p, q=first: kronecker(r, q, False), lambda r, p, q=first: kronecker(r, q, True)))
         elif e.name in ("hadamard", "bdr"):
-            width = e.block if e.name == "bdr" else d & -d  # d itself where it is a power of two
+            width = e.size if e.name == "bdr" else d & -d  # d itself where it is a power of two
             steps.append((lambda r, p, width=width: butterflies(r, width),) * 2)
         elif e.name == "dht":
             steps.append((lambda r, p: hartley(r),) * 2)
@@ -1319,7 +1518,7 @@ def synthetic_results(path, capture_paths):
                             heads = [naive_chain(c, x[ev][:, :, h], x[cal].transpose(2, 0, 1, 3), pos[ev], pos[cal],
                                                  g["k_bias"][h] if "k_bias" in g else None, layer.rope, h, number, seed, s) for h in range(layer.n_heads)]
                             decoded[s] = np.stack(heads, axis=2)
-                            bits.append(bits_per_value(c, layer.dim, layer.n_heads))
+                            bits.append(bits_per_value(c, s, pos.shape[1], layer.dim, layer.n_heads))
                         nothing = skipped or not codecs
                         payload, side = (np.nan, np.nan) if nothing else np.mean(bits, 0)
                         rows.append((capture.model, number, "arm%02d" % point, "", "".join(codecs) or "none", texts[0], texts[1], seeded, seed,
@@ -1387,25 +1586,36 @@ def selftest():
             failed.append(what)
             print("FAIL " + what)
 
-    for counter, key, words in (([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+    for counter, key, known in (([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
                                 ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
                                 ([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], [0xA4093822, 0x299F31D0], "d16cfe09 94fdcceb 5001e420 24126ea1")):
-        expect(" ".join("%08x" % w for w in philox4x32([counter], key)[0]) == words, "Philox known answer " + words)
+        expect(" ".join("%08x" % w for w in philox4x32([counter], key)[0]) == known, "Philox known answer " + known)
     first = philox4x32([[0, 0, 65535, 65536]], (0, 0))[0]
-    expect(all((signs(40, 0, 0, 0, ALL_HEADS, 0, 0)[i] < 0) == bool(int(first[i // 32]) >> (i % 32) & 1) for i in range(40)), "signs are the words' bits, lowest first")
-    expect(abs(signs(1 << 16, 7, 3, 2, 1, 1, 1).mean()) < 0.02, "signs are balanced")
+    expect(all((signs(40, Draw(0, 0, 0, ALL_HEADS, 0, 0))[i] < 0) == bool(int(first[i // 32]) >> (i % 32) & 1) for i in range(40)), "signs are the words' bits, lowest first")
+    expect(abs(signs(1 << 16, Draw(7, 3, 2, 1, 1, 1)).mean()) < 0.02, "signs are balanced")
 
+    draw = Draw(5, 1, 2, ALL_HEADS, 3, 0)
+    expect(np.array_equal(words(7, PURPOSE_SIGNS, Draw(0, 0, 0, ALL_HEADS, 0, 0))[:4], first), "the first words of a stream are its first block")
+    expect(abs(normals(1 << 16, draw).var() - 1) < 0.02 and sorted(shuffled(97, draw)) == list(range(97)), "normals and permutations are such")
+    even = (2, 8, 12, 20, 64, 80, 96, 112)
+    taken = {"hadamard": (2, 8, 64), "hadamard(form=kronecker)": (2, 8, 12, 20, 64, 80, 96), "hadamard(form=blocks)": even, "bdr(block=4)": (8, 12, 20, 64, 80, 96, 112),
+             "bdr(block=12)": (), "bdr": (64, 80, 96, 112), "rfft": (2, 3, 8, 12, 20, 63, 64, 80, 96, 112), "rffthash": even, "kronecker": (8, 12, 20, 63, 64, 80, 96, 112),
+             "kronecker(a=4)": (8, 12, 20, 64, 80, 96, 112), "householder(k=3)": (3, 8, 12, 20, 63, 64, 80, 96, 112), "butterfly": (2, 8, 64),
+             "butterfly(angles=hadamard)": (2, 8, 64), "givens": even, "rotor3": (3, 8, 12, 20, 63, 64, 80, 96, 112), "isoclinic4": (8, 12, 20, 64, 80, 96, 112),
+             "isoclinic4(form=full)": (8, 12, 20, 64, 80, 96, 112)}
+    taken["householder"] = taken["haar"] = taken["permutation"] = taken["dht"] = taken["dct"] = taken["rfft"]
+    expect({parse_element(text)[0].name for text in taken} == set(FIXED) | set(DRAWN), "every matrix is looked at")
+    for text, dimensions in taken.items():
+        e = parse_element(text)[0]
+        for d in (2, 3, 8, 12, 20, 63, 64, 80, 96, 112):
+            takes = e.name not in TAKES or bool(TAKES[e.name](d, e))
+            expect(takes == (d in dimensions), "%s at d = %d is taken or refused as the page says" % (text, d))
+            if takes:
+                m = FIXED[e.name](d, e) if e.name in FIXED else DRAWN[e.name](d, e, draw)
+                expect(m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13, "%s is orthogonal at d = %d" % (text, d))
+                if e.name in ("givens", "butterfly", "rotor3", "isoclinic4"):
+                    expect(abs(np.linalg.det(m) - 1) < 1e-12, "%s is a rotation at d = %d" % (text, d))
     for d in (2, 3, 8, 12, 20, 63, 64, 80, 96, 112):
-        made = {"rfft": rfft_matrix(d), "dht": dht_matrix(d), "dct": dct_matrix(d)}
-        made.update(("hadamard " + form, hadamard_matrix(d, form)) for form in ("sylvester", "kronecker", "blocks"))
-        made.update(("bdr %d" % block, bdr_matrix(d, block)) for block in (4, 12, 16))
-        if d % 2 == 0:
-            made["rffthash"] = rffthash_matrix(phases(d // 2, 7, 3, 2, 1, 1, 1))
-        there = {"rfft", "dht", "dct"} | ({"hadamard sylvester"} if d in (2, 8, 64) else set()) | ({"hadamard blocks", "rffthash"} if d % 2 == 0 else set())
-        there |= ({"hadamard kronecker"} if d in (2, 8, 12, 20, 64, 80, 96) else set()) | {"bdr %d" % block for block in (4, 16) if d % block == 0}
-        expect({name for name, m in made.items() if m is not None} == there, "what the page refuses at d = %d is refused" % d)
-        for name, m in made.items():
-            expect(m is None or (m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13), "%s is orthogonal at d = %d" % (name, d))
         x = np.random.RandomState(d).randn(d)
         y, h = np.fft.fft(x) / np.sqrt(d), (d - 1) // 2
         packed = np.concatenate([[y[0].real], np.sqrt(2) * y[1:h + 1].real, [y[d // 2].real] if d % 2 == 0 else [], np.sqrt(2) * y[1:h + 1].imag])
@@ -1414,6 +1624,16 @@ def selftest():
     for p, row in ((12, "-+-+---+++-+"), (20, "-+-++----+-+-++++--+")):
         m = paley(p)
         expect(np.array_equal(m @ m.T, p * np.eye(p)) and np.array_equal(m + m.T, 2 * np.eye(p)) and "".join("+-"[int(v < 0)] for v in m[1]) == row, "P_%d is the page's" % p)
+    g = normals(144, draw).reshape(12, 12)
+    r = positive_q(g).T @ g
+    expect(np.abs(np.tril(r, -1)).max() < 1e-13 and (np.diagonal(r) > 0).all(), "G = Q R with a positive diagonal")
+    h = householder_matrix(12, 3, draw)
+    expect(np.linalg.matrix_rank(np.eye(12) - h) == 3 and abs(np.linalg.det(h) + 1) < 1e-12, "three reflectors leave nine dimensions and turn the sign")
+    expect(np.allclose(np.abs(butterfly_matrix(16, "hadamard", draw)), 0.25), "the butterfly at pi/4 is flat")
+    q, v = quaternion_matrix([0, 1, 0, 0]), np.array([0, 0, 1, 0])
+    expect(np.array_equal(q @ v, [0, 0, 0, 1]) and np.array_equal(quaternion_matrix([0, 1, 0, 0], right=True) @ v, [0, 0, 0, -1]), "i j = k and j i = -k")
+    expect(list(zigzag([3, 8, 1, 8, 5, 2, 7, 0], 4)) == [1, 4, 0, 7, 3, 6, 5, 2], "channels are dealt in zigzag")
+
     rope = Rope("neox", 8, 1e4, 1.0, 0.0, 1.0, None)
     x, pos = np.random.RandomState(1).randn(2, 3, 8), np.array([[0, 1, 383], [5, 6, 70000]])
     turned = rotate(x, rope_tables(rope, pos), rope_pairs(rope, "native"), 1)
@@ -1429,14 +1649,15 @@ def selftest():
                     q = parse_quantizer(text % (bits, group, scale))
                     g = rows.reshape(200, -1, q.group or 64)
                     step = np.abs(g).max(-1) / (2 ** (bits - 1) - 1) if q.name == "sym" else (g.max(-1) - g.min(-1)) / (2 ** bits - 1)
-                    error = np.abs(quantize(rows, q).reshape(g.shape) - g).max(-1)
+                    error = np.abs(quantize(rows, q, "k").reshape(g.shape) - g).max(-1)
                     room = np.abs(g).max(-1) * (2.0 ** -9 if scale == "f16" else 2.0 ** -22)  # what rounding the scale moves the ends by
                     expect((error <= step / 2 + room).all() and not error[0].any(), "error of %s is at most half a step" % (q,))
-    expect(np.abs(quantize(rows, parse_quantizer("f16")) - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact")), rows.astype(F32)), "f16, exact")
-    half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"))
+    expect(np.abs(quantize(rows, parse_quantizer("f16"), "k") - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact"), "k"), rows.astype(F32)), "f16, exact")
+    half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"), "k")
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
     for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
-        expect(row_bytes(parse_quantizer(text), 64) == size, "%s takes %d bytes at d = 64" % (text, size))
+        q = parse_quantizer(text)
+        expect(KINDS[q.name].payload(q, "k", 1, 64) * 64 == 8 * size, "%s takes %d bytes at d = 64" % (text, size))
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
             parse_codec(text)
