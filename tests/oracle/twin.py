@@ -385,8 +385,58 @@ def spread_grid(y, quantizer, stream):
     return (np.broadcast_to(v, g.shape).reshape(y.shape) for v in uniform_grid(g, quantizer))
 
 
+def as_asym(quantizer, stream):
+    """What kivi codes with: values as rows, keys as the channels of a group of tokens."""
+    return quantizer._replace(name="asym", group=quantizer.group if stream == "v" else None)
+
+
+def channels(y, group):
+    """Whole groups of the tokens of [..., token, d] as [..., group of tokens, d, token]."""
+    whole = y.shape[-2] // group
+    return y[..., :whole * group, :].reshape(y.shape[:-2] + (whole, group, y.shape[-1])).swapaxes(-1, -2)
+
+
+def from_channels(coded, y, group, rest):
+    """The rows of `channels` again, and those of `rest` where y has tokens beyond the last whole group."""
+    out = rest.copy()
+    whole = y.shape[-2] // group * group
+    out[..., :whole, :] = coded.swapaxes(-1, -2).reshape(y.shape[:-2] + (whole, y.shape[-1]))
+    return out
+
+
+def kivi(y, quantizer, stream, nudge):
+    if stream == "v":
+        return uniform(y, as_asym(quantizer, stream), stream, nudge)
+    return from_channels(uniform(channels(y, quantizer.group), as_asym(quantizer, stream), stream, nudge), y, quantizer.group, stored(y, "f16"))
+
+
+def kivi_options(options):
+    return {"bits": int(take(options, "bits", "2", [str(b) for b in range(2, 9)])), "group": int(take(options, "group", "32")),
+            "scale": take(options, "scale", "f16", ("f32", "f16"))}
+
+
+def kivi_payload(quantizer, stream, n_tokens, d):
+    if stream == "v":
+        return uniform_payload(as_asym(quantizer, stream), stream, n_tokens, d)
+    whole = n_tokens // quantizer.group * quantizer.group
+    return (uniform_payload(as_asym(quantizer, stream), stream, d, quantizer.group) * whole + 16.0 * (n_tokens - whole)) / n_tokens
+
+
+def kivi_refusal(quantizer, stream, d):
+    return uniform_refusal(quantizer, stream, d) if stream == "v" else None
+
+
+def kivi_grid(y, quantizer, stream):
+    """What has no codes is far from the middle of a huge step."""
+    if stream == "v":
+        return spread_grid(y, as_asym(quantizer, stream), stream)
+    grid = spread_grid(channels(y, quantizer.group), as_asym(quantizer, stream), stream)
+    return (from_channels(v, y, quantizer.group, np.full(y.shape, other)) for v, other in zip(grid, (0.0, 1e30, 0.0, 0.0)))
+
+
 KINDS = {"exact": plain(lambda y: y, 4), "f16": plain(lambda y: stored(y, "f16"), 2)}
 KINDS.update(dict.fromkeys(("sym", "asym"), Kind(uniform_options, uniform, uniform_payload, uniform_refusal, spread_grid)))
+KINDS["kivi"] = Kind(kivi_options, kivi, kivi_payload, kivi_refusal, kivi_grid)
 
 
 def quantize(y, quantizer, stream, nudge=0.0):
@@ -1405,11 +1455,22 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
 
     width, out = codec.quantizer.group or d, np.zeros(x.shape)
     for n in range(x.shape[0]):
+        rows = np.zeros(x.shape[1:], F32)
         for t in range(x.shape[1]):
             r = to_split(x[n, t]) if swap else x[n, t]
             for there, _ in steps:
                 r = there(r, pos[n, t]).astype(F32)
-            r = np.concatenate([group(r[i:i + width]) for i in range(0, d, width)])
+            rows[t] = r
+        for t in range(x.shape[1]):
+            if codec.quantizer.name != "kivi" or stream == "v":
+                rows[t] = np.concatenate([group(rows[t, i:i + width]) for i in range(0, d, width)])
+            elif t - t % width + width > len(rows):
+                rows[t] = rows[t].astype(F16).astype(F32)
+            elif t % width == 0:
+                for i in range(d):
+                    rows[t:t + width, i] = group(rows[t:t + width, i].copy())
+        for t in range(x.shape[1]):
+            r = rows[t]
             for _, back in reversed(steps):
                 r = back(r, pos[n, t]).astype(F32)
             out[n, t] = from_split(r) if swap else r
@@ -1492,6 +1553,8 @@ SELFTEST_CODECS = (
     ("chain=[bdr(block=4),dct];quantizer=sym(bits=4,group=4)", "chain=[hadamard(form=kronecker)];quantizer=asym(bits=3)"),
     ("chain=[hdhd];quantizer=sym(bits=4)", "chain=[sdht];quantizer=sym(bits=5)"),
     ("chain=[bdr];quantizer=sym(bits=4)", "exact"),
+    ("order=native;chain=[signs(per=layer),rfft];quantizer=kivi(bits=4,group=8,scale=f16)", "exact"),
+    ("chain=[unrope];quantizer=kivi(bits=3,group=4,scale=f32)", "chain=[];quantizer=kivi(bits=2,group=4,scale=f16)"),
     ("exact", "exact"),
 )
 
@@ -1658,6 +1721,12 @@ def selftest():
     for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
         q = parse_quantizer(text)
         expect(KINDS[q.name].payload(q, "k", 1, 64) * 64 == 8 * size, "%s takes %d bytes at d = 64" % (text, size))
+    q = parse_quantizer("kivi")
+    expect([KINDS["kivi"].payload(q, stream, 64, 128) for stream in STREAMS] == [3, 3] and KINDS["kivi"].payload(q, "k", 65, 128) * 65 == 64 * 3 + 16,
+           "kivi takes 3 bits, 16 beyond the groups")
+    turned = quantize(np.swapaxes(rows[:64].reshape(2, 32, 64), 1, 2), parse_quantizer("asym(bits=2,scale=f16)"), "v")
+    expect(np.array_equal(quantize(rows[:70], q, "k"), np.concatenate([np.swapaxes(turned, 1, 2).reshape(64, 64), rows[64:70].astype(F16)])),
+           "kivi is asym of the channels of 32 tokens, and binary16 beyond")
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
             parse_codec(text)
