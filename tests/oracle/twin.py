@@ -20,6 +20,8 @@ import argparse
 import collections
 import contextlib
 import copy
+import functools
+import math
 import multiprocessing
 import re
 import sys
@@ -302,7 +304,7 @@ def half_split(d, n_rot):
 
 # ---- quantizers ----
 
-# group None: the row, or what the kind says
+# group None: the row, or what the kind says; scale: the format of what is stored beside the codes, of lloyd_max the norm
 Quantizer = collections.namedtuple("Quantizer", "name bits group scale", defaults=(None,) * 3)
 SCALE_BYTES = {"f32": 4, "f16": 2}
 
@@ -434,8 +436,47 @@ def kivi_grid(y, quantizer, stream):
     return (from_channels(v, y, quantizer.group, np.full(y.shape, other)) for v, other in zip(grid, (0.0, 1e30, 0.0, 0.0)))
 
 
+@functools.lru_cache(None)
+def normal_codebook(bits):
+    """Centroids of the best 2^bits levels for N(0, 1) and the limits halfway between them, in binary32: Newton's method on the two conditions, cells
+    integrated by Gauss-Legendre."""
+    n = 2 ** bits
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    grid = np.linspace(-12, 12, 24001)
+    wide = np.cumsum(np.exp(-grid ** 2 / 6))  # the density's cube root: where many levels stand
+    c = np.interp((np.arange(n) + 0.5) / n, wide / wide[-1], grid)
+    for _ in range(60):
+        edge = np.concatenate([[-12.0], (c[1:] + c[:-1]) / 2, [12.0]])
+        half = np.diff(edge)[:, None] / 2
+        x = edge[:-1, None] + half * (1 + nodes)
+        f = np.exp(-x ** 2 / 2) * weights * half
+        mass, mean = f.sum(1), (f * x).sum(1) / f.sum(1)
+        density = np.exp(-edge ** 2 / 2) * (np.abs(edge) < 12)
+        low, high = density[:-1] * (mean - edge[:-1]) / mass / 2, density[1:] * (edge[1:] - mean) / mass / 2
+        step = np.linalg.solve(np.diag(1 - low - high) - np.diag(low[1:], -1) - np.diag(high[:-1], 1), mean - c)
+        c = c + step
+        if np.abs(step).max() < 1e-13:
+            break
+    assert (np.diff(c) > 0).all() and np.abs(step).max() < 1e-12
+    return c.astype(F32), ((c[1:] + c[:-1]) / 2).astype(F32)
+
+
+def lloyd_max(y, quantizer, stream, nudge):
+    centroids, limits = normal_codebook(quantizer.bits)
+    norm, root = np.sqrt((y.astype(F64) ** 2).sum(-1, keepdims=True)), np.sqrt(y.shape[-1])
+    v = (y.astype(F64) * (root / np.where(norm == 0, 1.0, norm))).astype(F32)
+    size = stored((norm * (1 + nudge)).astype(F32), quantizer.scale)
+    return centroids[np.searchsorted(limits, v, side="left")] * (size.astype(F64) / root).astype(F32)
+
+
+def lloyd_max_options(options):
+    take(options, "fit", "gaussian", ("gaussian",))
+    return {"bits": int(take(options, "bits", None, [str(b) for b in range(1, 9)])), "scale": take(options, "norm", "f16", ("f32", "f16"))}
+
+
 KINDS = {"exact": plain(lambda y: y, 4), "f16": plain(lambda y: stored(y, "f16"), 2)}
 KINDS.update(dict.fromkeys(("sym", "asym"), Kind(uniform_options, uniform, uniform_payload, uniform_refusal, spread_grid)))
+KINDS["lloyd_max"] = Kind(lloyd_max_options, lloyd_max, lambda quantizer, stream, n_tokens, d: row_payload(-(-d * quantizer.bits // 8) + SCALE_BYTES[quantizer.scale], d))
 KINDS["kivi"] = Kind(kivi_options, kivi, kivi_payload, kivi_refusal, kivi_grid)
 
 
@@ -1440,6 +1481,13 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
         if name == "f16":
             return r.astype(F16).astype(F32)
         out = np.zeros_like(r)
+        if name == "lloyd_max":
+            levels = normal_codebook(b)[0]
+            norm = math.sqrt(sum(float(v) ** 2 for v in r))
+            for i, v in enumerate(r):
+                near = min(levels, key=lambda level: abs(float(level) - float(v) * math.sqrt(d) / norm))
+                out[i] = near * F32(float(number(norm)) / math.sqrt(d))
+            return out
         if name == "sym":
             m = 2 ** (b - 1) - 1
             scale = number(F32(max(abs(v) for v in r)) / F32(m))
@@ -1553,6 +1601,7 @@ SELFTEST_CODECS = (
     ("chain=[bdr(block=4),dct];quantizer=sym(bits=4,group=4)", "chain=[hadamard(form=kronecker)];quantizer=asym(bits=3)"),
     ("chain=[hdhd];quantizer=sym(bits=4)", "chain=[sdht];quantizer=sym(bits=5)"),
     ("chain=[bdr];quantizer=sym(bits=4)", "exact"),
+    ("chain=[srht];quantizer=lloyd_max(bits=3)", "chain=[srht];quantizer=lloyd_max(bits=5,norm=f32,fit=gaussian)"),
     ("order=native;chain=[signs(per=layer),rfft];quantizer=kivi(bits=4,group=8,scale=f16)", "exact"),
     ("chain=[unrope];quantizer=kivi(bits=3,group=4,scale=f32)", "chain=[];quantizer=kivi(bits=2,group=4,scale=f16)"),
     ("exact", "exact"),
@@ -1718,9 +1767,13 @@ def selftest():
     expect(np.abs(quantize(rows, parse_quantizer("f16"), "k") - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact"), "k"), rows.astype(F32)), "f16, exact")
     half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"), "k")
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
-    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
+    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256),
+                       ("lloyd_max(bits=4)", 34), ("lloyd_max(bits=1,norm=f32)", 12)):
         q = parse_quantizer(text)
         expect(KINDS[q.name].payload(q, "k", 1, 64) * 64 == 8 * size, "%s takes %d bytes at d = 64" % (text, size))
+    expect(np.abs(normal_codebook(4)[0][8:] - [0.1284, 0.3880, 0.6568, 0.9423, 1.2562, 1.6180, 2.0690, 2.7326]).max() < 6e-5, "Max's sixteen levels")
+    coded = quantize(rows, parse_quantizer("lloyd_max(bits=4)"), "k")
+    expect(abs(((coded - rows) ** 2).sum() / (rows ** 2).sum() / 0.0092 - 1) < 0.04 and not coded[0].any(), "the error of lloyd_max on normal rows, and zeros")
     q = parse_quantizer("kivi")
     expect([KINDS["kivi"].payload(q, stream, 64, 128) for stream in STREAMS] == [3, 3] and KINDS["kivi"].payload(q, "k", 65, 128) * 65 == 64 * 3 + 16,
            "kivi takes 3 bits, 16 beyond the groups")
