@@ -2,6 +2,7 @@
 """The independent twin: vector-level results computed again, without Gyre.
 
     twin.py check RESULTS.h5 CAPTURE.h5 ... [--cells all|N] [--expect demo] [--split default|file] [--workers N]
+    twin.py compute RESULTS.h5 CAPTURE.h5 ... [--profile]
     twin.py selftest
 
 Written from docs/random.md and docs/definitions.md alone: nothing here was taken from, or compared with, Gyre's sources while it was written.
@@ -20,9 +21,11 @@ import argparse
 import collections
 import contextlib
 import copy
+import cProfile
 import functools
 import math
 import multiprocessing
+import pstats
 import re
 import sys
 import tempfile
@@ -305,8 +308,10 @@ def half_split(d, n_rot):
 # ---- quantizers ----
 
 # group None: the row, or what the kind says; scale: the format of what is stored beside the codes, of lloyd_max the norm
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale", defaults=(None,) * 3)
-SCALE_BYTES = {"f32": 4, "f16": 2}
+# form: levels of sym, zero of asym, format of fp8, tensor of nvfp4, asym of channel; fit: what calibration rows gave
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search fit", defaults=(None,) * 8)
+SCALE_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "e8m0": 1, "e4m3": 1}
+ROUNDINGS = ("half_even", "half_up", "half_away")
 
 
 class Kind:
@@ -315,16 +320,48 @@ class Kind:
     parse(options) gives the fields of Quantizer and takes the options that it knows. code(y, quantizer, stream, nudge) gives the decoded rows of y, binary32
     [head, document, token, d] (rows alone, [..., d], where tokens share nothing). payload(quantizer, stream, n_tokens, d) is one document's, in bits per value.
     refusal(quantizer, stream, d) says why not, or None. grid(y, quantizer, stream), where codes are roundings, gives the value of code 0, the step, the first and
-    the last code of each coordinate, as arrays that broadcast to y.
+    the last code of each coordinate, as arrays that broadcast to y. fit(c, quantizer), where calibration rows [head, document, token, d] are asked for, gives what
+    they say, for Quantizer.fit; fitted(quantizer, d) is the number of values that this stores for a head, 0 where nothing is fitted.
     """
 
-    def __init__(self, parse, code, payload, refusal=lambda quantizer, stream, d: None, grid=None):
-        self.parse, self.code, self.payload, self.refusal, self.grid = parse, code, payload, refusal, grid
+    def __init__(self, parse, code, payload, refusal=lambda quantizer, stream, d: None, grid=None, fit=None, fitted=lambda quantizer, d: 0):
+        self.parse, self.code, self.payload, self.refusal, self.grid, self.fit, self.fitted = parse, code, payload, refusal, grid, fit, fitted
+
+
+def nearest(table, v):
+    """|v| to the nearest of an ascending table of codes 0, 1, ..., halves to the even code, beyond its end the last; the sign kept."""
+    table = np.asarray(table, F64)
+    a = np.abs(v).astype(F64)
+    i = np.minimum(np.searchsorted(table, a, side="right") - 1, len(table) - 2)
+    middle = (table[i] + table[i + 1]) / 2
+    return np.copysign(table[i + ((a > middle) | ((a == middle) & (i % 2 == 1)))], v).astype(F32)
+
+
+E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+E4M3 = [m * 2.0 ** -9 for m in range(8)] + [(8 + m) * 2.0 ** (e - 10) for e in range(1, 16) for m in range(8)][:-1]
+E5M2 = [m * 2.0 ** -16 for m in range(4)] + [(4 + m) * 2.0 ** (e - 17) for e in range(1, 31) for m in range(4)]
 
 
 def stored(v, form):
-    """v as its format holds it."""
-    return v.astype(F16).astype(F32) if form == "f16" else v
+    """v as its format holds it, where it can."""
+    v = np.asarray(v, F32)
+    if form == "f16":
+        return v.astype(F16).astype(F32)
+    if form == "bf16":
+        bits = v.view(np.uint32).astype(np.uint64)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(F32)
+    if form == "e4m3":
+        return nearest(E4M3, v)
+    if form == "e8m0":
+        m, e = np.frexp(v.astype(F64))
+        return np.ldexp(1.0, np.where(v == 0, -127, np.maximum(np.where(m >= 0.75, e, e - 1), -127))).astype(F32)
+    return v
+
+
+def round_by(how, t):
+    if how == "half_up":
+        return np.floor(t + F32(0.5))
+    return np.trunc(t.astype(F64) + np.copysign(0.5, t)).astype(F32) if how == "half_away" else np.rint(t)
 
 
 def narrow_scale(quantizer):
@@ -335,42 +372,106 @@ def groups_of(y, quantizer):
     return y.reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
 
 
-def uniform_grid(g, quantizer, nudge=0.0):
-    """(low, scale, bottom, top) of groups [..., group]: the levels are low + code * scale for bottom <= code <= top."""
+def grid_at(g, quantizer, ratio, nudge):
+    """(low, scale, bottom, top) of groups [..., group]: levels are code * scale + low for bottom <= code <= top."""
+    ratio, form, levels = F32(ratio), quantizer.scale, F32(2 ** quantizer.bits - 1)
+    lo, hi = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
     if quantizer.name == "sym":
-        top = F32(2 ** (quantizer.bits - 1) - 1)
-        return F32(0), stored(np.abs(g).max(-1, keepdims=True) / top * F32(1 + nudge), quantizer.scale), -top, top
+        m = F32(2 ** (quantizer.bits - 1) - 1)
+        full = quantizer.form == "full"
+        scale = stored(ratio * np.maximum(hi, -lo) / (m + F32(0.5) if full else m) * F32(1 + nudge), form)
+        return np.zeros_like(scale), scale, np.full_like(scale, -m - 1 if full else -m), np.full_like(scale, m)
+    if quantizer.form == "integer":
+        lo, hi = ratio * np.minimum(lo, F32(0)), ratio * np.maximum(hi, F32(0))
+        scale = stored((hi - lo) / levels * F32(1 + nudge), form)
+        zero = np.clip(round_by(quantizer.rounding, -lo / np.where(scale == 0, F32(1), scale)), 0, levels) * (scale != 0)
+        return np.zeros_like(scale), scale, -zero, levels - zero
+    cut = (F32(1) - ratio) * F32(0.5) * (hi - lo)
+    low = stored(lo + cut + F32(nudge) * np.maximum(np.abs(lo), np.abs(hi)), form)
+    scale = stored(np.maximum(hi - cut - low, F32(0)) / levels * F32(1 + nudge), form)
+    return low, scale, np.zeros_like(scale), np.full_like(scale, levels)
+
+
+def on_grid(g, quantizer, grid):
+    low, scale, bottom, top = grid
+    q = (g - low) / np.where(scale == 0, F32(1), scale)
+    q = round_by(quantizer.rounding, np.clip(q, bottom, top)) * scale
+    q += low
+    return q
+
+
+def half_quadratic(g, quantizer, nudge):
+    """hqq's grid: the offset after at most 20 rounds in double."""
     top = F32(2 ** quantizer.bits - 1)
-    low, high = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
-    low = stored(low + F32(nudge) * np.maximum(np.abs(low), np.abs(high)), quantizer.scale)
-    return low, stored(np.maximum(high - low, F32(0)) / top * F32(1 + nudge), quantizer.scale), F32(0), top
+    scale = stored((g.max(-1, keepdims=True) - g.min(-1, keepdims=True)) / top * F32(1 + nudge), quantizer.scale)
+    y, step, beta = g.astype(F64), np.where(scale == 0, 1, scale).astype(F64), 10.0
+    z = -g.min(-1, keepdims=True).astype(F64) / step
+    least, going = np.full_like(z, np.inf), np.ones_like(z, bool)
+    for _ in range(20):
+        q = np.clip(np.rint(y / step + z), 0, top)
+        off = y - (q - z) * step
+        size = np.abs(off)
+        large = size > beta ** (-1 / (2 - 0.7))  # elsewhere e is 0
+        power = np.vectorize(math.pow)(np.where(large, size, 1), 0.7 - 1)  # NumPy's own differs in last bits, and they decide ties of later rounds
+        e = np.sign(off) * np.maximum(size - power / beta, 0) * large
+        z = np.where(going, np.cumsum(q - (y - e) / step, -1)[..., -1:] / g.shape[-1], z)  # cumsum adds in order
+        error = np.cumsum(size, -1)[..., -1:]
+        going &= error < least
+        least = np.minimum(error, least)
+        beta *= 1.01
+    low = stored(np.where(scale == 0, g.min(-1, keepdims=True), (-z * step).astype(F32)), quantizer.scale)
+    return low, scale, np.zeros_like(scale), np.full_like(scale, top)
+
+
+def uniform_grid(g, quantizer, nudge=0.0):
+    """The grid of `clip`, or of the ratio that `search` finds for each group, or hqq's."""
+    if quantizer.name == "hqq":
+        return half_quadratic(g, quantizer, nudge)
+    if not quantizer.search:
+        return grid_at(g, quantizer, quantizer.clip, nudge)
+    best, least = None, None
+    for k in range(29):
+        grid = grid_at(g, quantizer, quantizer.clip * (40 - k) / 40, nudge)
+        error = ((on_grid(g, quantizer, grid).astype(F64) - g) ** 2).sum(-1, keepdims=True)
+        if best is None:
+            best, least = grid, error
+        else:
+            best = tuple(np.where(error < least, new, old) for new, old in zip(grid, best))
+            least = np.minimum(error, least)
+    return best
 
 
 def uniform(y, quantizer, stream, nudge):
     g = groups_of(y, quantizer)
-    low, scale, bottom, top = uniform_grid(g, quantizer, nudge)
-    safe = np.where(scale == 0, F32(1), scale)
-    q = (g - low) / safe if quantizer.name == "asym" else g / safe
-    np.rint(q, out=q)
-    np.clip(q, bottom, top, out=q)
-    q *= scale
-    if quantizer.name == "asym":
-        q += low
-    return q.reshape(y.shape)
+    return on_grid(g, quantizer, uniform_grid(g, quantizer, nudge)).reshape(y.shape)
 
 
 def uniform_payload(quantizer, stream, n_tokens, d):
-    numbers = d // (quantizer.group or d) * (2 if quantizer.name == "asym" else 1)
-    return row_payload(-(-d * quantizer.bits // 8) + numbers * SCALE_BYTES[quantizer.scale], d)
+    groups = d // (quantizer.group or d)
+    fields = d + (groups if quantizer.form == "integer" else 0)
+    return row_payload(-(-fields * quantizer.bits // 8) + groups * SCALE_BYTES[quantizer.scale] * (2 if quantizer.form == "minimum" else 1), d)
 
 
-def uniform_options(options):
+def take_bits(options):
+    return int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
+
+
+def grouped_options(options):
     group = take(options, "group", "row")
-    return {"bits": int(take(options, "bits", None, [str(b) for b in range(2, 9)])), "group": None if group == "row" else int(group),
-            "scale": take(options, "scale", "f32", tuple(SCALE_BYTES))}
+    return {"bits": take_bits(options), "group": None if group == "row" else int(group), "scale": take(options, "scale", "f32", tuple(SCALE_BYTES))}
+
+
+PLAIN_ASYM = {"rounding": "half_even", "form": "minimum", "clip": 1.0, "search": False}
+
+
+def uniform_options(options, option, forms):
+    return dict(grouped_options(options), rounding=take(options, "rounding", "half_even", ROUNDINGS), form=take(options, option, forms[0], forms),
+                clip=float(take(options, "clip", "1")), search=take(options, "search", "false", ("true", "false")) == "true")
 
 
 def uniform_refusal(quantizer, stream, d):
+    if quantizer.form == "minimum" and quantizer.scale == "e8m0":
+        return "a minimum in e8m0"
     return "groups of %d at d = %d" % (quantizer.group, d) if quantizer.group and d % quantizer.group else None
 
 
@@ -385,6 +486,68 @@ def plain(code, n_bytes):
 def spread_grid(y, quantizer, stream):
     g = groups_of(y, quantizer)
     return (np.broadcast_to(v, g.shape).reshape(y.shape) for v in uniform_grid(g, quantizer))
+
+
+def quantize_blocks(y, quantizer, nudge):
+    """The formats of blocks: y is [..., block]."""
+    most = np.abs(y).max(-1, keepdims=True)
+    if quantizer.name in ("mxfp4", "nvfp4"):
+        most = most * F32(1 + nudge)
+        if quantizer.name == "mxfp4":
+            scale = np.ldexp(1.0, np.where(most == 0, -127, np.maximum(np.frexp(most.astype(F64))[1] - 1 - 2, -127))).astype(F32)
+        else:
+            tensor = F32(1) if quantizer.fit is None else quantizer.fit[..., None]
+            scale = nearest(E4M3, most / F32(6) / tensor) * tensor
+        return np.where(scale == 0, F32(0), nearest(E2M1, y / np.where(scale == 0, F32(1), scale)) * scale)
+    if quantizer.name == "q8_0":
+        d = most / F32(127)
+    else:
+        half = F32(8 if quantizer.name == "q4_0" else 16)
+        d = np.take_along_axis(y, np.abs(y).argmax(-1)[..., None], -1) / -half
+    with np.errstate(all="ignore"):
+        inverse = F32(1) / d
+    t = y * np.where(np.isfinite(inverse), inverse, F32(0))
+    d = stored(d * F32(1 + nudge), "f16")
+    if quantizer.name == "q8_0":
+        return round_by("half_away", t) * d
+    return (np.minimum(np.trunc(t + (half + F32(0.5))), 2 * half - 1) - half) * d
+
+
+# name -> values and bytes of a block
+BLOCKS = {"mxfp4": (32, 17), "nvfp4": (16, 9), "q4_0": (32, 18), "q5_0": (32, 22), "q8_0": (32, 34)}
+
+
+def block_kind(name, scale, parse=lambda options: {}, **more):
+    block, size = BLOCKS[name]
+    return Kind(lambda options: dict(parse(options), scale=scale),
+                lambda y, quantizer, stream, nudge: quantize_blocks(y.reshape(y.shape[:-1] + (-1, block)), quantizer, nudge).reshape(y.shape),
+                lambda quantizer, stream, n_tokens, d: row_payload(d // block * size, d),
+                lambda quantizer, stream, d: "blocks of %d at d = %d" % (block, d) if d % block else None, **more)
+
+
+def fit_tensor(c, quantizer):
+    tensor = np.abs(c.astype(F32)).max((1, 2, 3), keepdims=True) / F32(448 * 6)
+    return np.where(tensor > 0, tensor, F32(1))
+
+
+def fit_channel(c, quantizer):
+    """The grid of each coordinate."""
+    lo, hi = c.astype(F32).min((1, 2), keepdims=True), c.astype(F32).max((1, 2), keepdims=True)
+    if quantizer.form == "true":
+        top = F32(2 ** quantizer.bits - 1)
+        return lo, (hi - lo) / top, F32(0), top
+    top = F32(2 ** (quantizer.bits - 1) - 1)
+    return np.zeros_like(lo), np.maximum(hi, -lo) / top, -top, top
+
+
+def channel_options(options):
+    return {"bits": take_bits(options), "rounding": take(options, "rounding", "half_even", ROUNDINGS), "form": take(options, "asym", "false", ("true", "false"))}
+
+
+def fp8(y, quantizer, stream, nudge):
+    most, table = (F32(448), E4M3) if quantizer.form == "e4m3" else (F32(57344), E5M2)
+    scale = np.abs(y).max(-1, keepdims=True) / most if quantizer.scale == "row" else np.ones_like(y[..., :1])
+    return np.where(scale == 0, F32(0), nearest(table, y / np.where(scale == 0, F32(1), scale)) * scale)
 
 
 def as_asym(quantizer, stream):
@@ -413,8 +576,8 @@ def kivi(y, quantizer, stream, nudge):
 
 
 def kivi_options(options):
-    return {"bits": int(take(options, "bits", "2", [str(b) for b in range(2, 9)])), "group": int(take(options, "group", "32")),
-            "scale": take(options, "scale", "f16", ("f32", "f16"))}
+    return dict(PLAIN_ASYM, bits=int(take(options, "bits", "2", [str(b) for b in range(2, 9)])), group=int(take(options, "group", "32")),
+                scale=take(options, "scale", "f16", ("f32", "f16")))
 
 
 def kivi_payload(quantizer, stream, n_tokens, d):
@@ -474,10 +637,30 @@ def lloyd_max_options(options):
     return {"bits": int(take(options, "bits", None, [str(b) for b in range(1, 9)])), "scale": take(options, "norm", "f16", ("f32", "f16"))}
 
 
-KINDS = {"exact": plain(lambda y: y, 4), "f16": plain(lambda y: stored(y, "f16"), 2)}
-KINDS.update(dict.fromkeys(("sym", "asym"), Kind(uniform_options, uniform, uniform_payload, uniform_refusal, spread_grid)))
+KINDS = {"exact": plain(lambda y: y, 4), "f16": plain(lambda y: stored(y, "f16"), 2), "bf16": plain(lambda y: stored(y, "bf16"), 2)}
+KINDS["sym"] = Kind(lambda options: uniform_options(options, "levels", ("symmetric", "full")), uniform, uniform_payload, uniform_refusal, spread_grid)
+KINDS["asym"] = Kind(lambda options: uniform_options(options, "zero", ("minimum", "integer")), uniform, uniform_payload, uniform_refusal, spread_grid)
+KINDS["hqq"] = Kind(lambda options: dict(PLAIN_ASYM, **grouped_options(options)), uniform, uniform_payload, uniform_refusal)
+KINDS["fp8"] = Kind(lambda options: {"form": take(options, "format", "e4m3", ("e4m3", "e5m2")), "scale": take(options, "scale", "row", ("none", "row"))}, fp8,
+                    lambda quantizer, stream, n_tokens, d: row_payload(d + (4 if quantizer.scale == "row" else 0), d))
+KINDS["channel"] = Kind(channel_options, lambda y, quantizer, stream, nudge: on_grid(y, quantizer, quantizer.fit),
+                        lambda quantizer, stream, n_tokens, d: row_payload(-(-d * quantizer.bits // 8), d),
+                        fit=fit_channel, fitted=lambda quantizer, d: 2 * d if quantizer.form == "true" else d)
+KINDS["mxfp4"] = block_kind("mxfp4", "e8m0")
+KINDS.update((name, block_kind(name, "f16")) for name in ("q4_0", "q5_0", "q8_0"))
+KINDS["nvfp4"] = block_kind("nvfp4", "e4m3", lambda options: {"form": take(options, "tensor", "calibrated", ("calibrated", "none"))},
+                            fit=fit_tensor, fitted=lambda quantizer, d: 1 if quantizer.form == "calibrated" else 0)
 KINDS["lloyd_max"] = Kind(lloyd_max_options, lloyd_max, lambda quantizer, stream, n_tokens, d: row_payload(-(-d * quantizer.bits // 8) + SCALE_BYTES[quantizer.scale], d))
 KINDS["kivi"] = Kind(kivi_options, kivi, kivi_payload, kivi_refusal, kivi_grid)
+
+
+def is_fitted(quantizer):
+    return KINDS[quantizer.name].fitted(quantizer, 1) > 0
+
+
+def fitted(quantizer, c):
+    """The quantizer with what calibration rows through the chain give it."""
+    return quantizer._replace(fit=KINDS[quantizer.name].fit(c, quantizer)) if is_fitted(quantizer) else quantizer
 
 
 def quantize(y, quantizer, stream, nudge=0.0):
@@ -648,6 +831,7 @@ def bits_per_value(codec, stream, n_tokens, dim, n_heads):
         if element_fits(e):
             values = -(-dim * (dim - 1).bit_length() // 32) if e.form == "zigzag" else dim // 2 if (e.name, e.form) == ("smooth", "true") else dim
             side += 32.0 * values / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+    side += 32.0 * KINDS[codec.quantizer.name].fitted(codec.quantizer, dim) / (TOKENS_FOR_SIDE * dim)
     return KINDS[codec.quantizer.name].payload(codec.quantizer, stream, n_tokens, dim), side
 
 
@@ -829,12 +1013,12 @@ def permutation(layer, stream, order):
     return np.arange(layer.dim)
 
 
-def forward(codec, layer, stream, seed, campaign_seed):
-    """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
-    before the first seeded element is kept with the layer."""
+def forward(codec, layer, stream, seed, campaign_seed, calibrate=False):
+    """Evaluation rows through the chain, the inverses in the order in which they are applied, the chain's gain per coordinate, and the calibration rows
+    through the chain where it or (calibrate) the quantizer is fitted to them. What comes before the first seeded element is kept with the layer."""
     chain = codec.chain
     first = next((i for i, e in enumerate(chain) if element_seeded(e)), len(chain))
-    fits = any(map(element_fits, chain))
+    fits = calibrate or any(map(element_fits, chain))
     key = (stream, codec.order, chain[:first], fits)
     if key not in layer.prefixes:
         order = permutation(layer, stream, codec.order)
@@ -852,7 +1036,7 @@ def forward(codec, layer, stream, seed, campaign_seed):
     inverses = list(inverses)
     for e in chain[first:]:
         x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
-    return x, inverses, gain
+    return x, inverses, gain, c
 
 
 def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
@@ -900,30 +1084,31 @@ def measure(layer, rows, numerators, slacks):
     return values, slack
 
 
-def code_stream(layer, stream, y, quantizer, inverses):
-    """Decoded rows, the unit's squared error [head, document], and how far that moves where the rounding of a scale is undecided."""
+def code_stream(layer, stream, y, quantizer, inverses, judged):
+    """Decoded rows, the unit's squared error [head, document], and (judged) how far that moves where the rounding of a scale is undecided."""
     def row_errors(x):
         x = x - layer.rows[stream]
         return np.einsum("hdti,hdti->hdt", x, x)
     x = decode(y, quantizer, stream, inverses)
     errors = row_errors(x)
     slack = np.zeros(errors.shape[:2])
-    if narrow_scale(quantizer):
+    if judged and narrow_scale(quantizer):
         moved = [np.abs(row_errors(decode(y, quantizer, stream, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
         slack = np.maximum(*moved).sum(2)
     return x, errors.sum(2), slack
 
 
-def compute_group(layer, chains, seed, quantizers, campaign_seed):
-    """Answers of cells that differ by their quantizers alone. chains and each of quantizers: stream -> Codec / Quantizer."""
+def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
+    """Answers of cells that differ by their quantizers alone. chains and each of quantizers: stream -> Codec / Quantizer. Without `judged` the
+    slack of stored scales is left out: it is for the comparison."""
     if not chains:
         yield from (Answer((np.nan,) * 3, {}, {}) for _ in quantizers)  # nothing coded: no bits, no errors
         return
-    through = {s: forward(codec, layer, s, seed, campaign_seed) for s, codec in chains.items()}
+    through = {s: forward(codec, layer, s, seed, campaign_seed, any(is_fitted(q[s]) for q in quantizers)) for s, codec in chains.items()}
     for choice in quantizers:
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
-        for s, (y, inverses, _) in through.items():
-            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, choice[s], inverses)
+        for s, (y, inverses, _, c) in through.items():
+            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, fitted(choice[s], c), inverses, judged)
             p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.pos.shape[1], layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)
@@ -939,8 +1124,8 @@ def candidates(layer, stream, codec, seed, campaign_seed):
     A value within a few roundings of the middle between two codes gets the one or the other by the last bits of a float transform; the squared
     error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
     """
-    y, inverses, gain = forward(codec, layer, stream, seed, campaign_seed)
-    quantizer, found = codec.quantizer, collections.defaultdict(list)
+    y, inverses, gain, c = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
+    quantizer, found = fitted(codec.quantizer, c), collections.defaultdict(list)
     base = decode(y, quantizer, stream, inverses)
 
     def add(other, rows):
@@ -1020,7 +1205,7 @@ def _start(captures):
     _captures.update(captures)
 
 
-def _work(task):
+def _work(task, judged=True):
     """task: (model, layer, campaign seed, [(seed, chains, [(cell, quantizers)])]) to [(cell, Answer)]."""
     global _layer
     model, number, campaign_seed, groups = task
@@ -1028,7 +1213,7 @@ def _work(task):
         _layer = (model, number), Layer(_captures[model], number)
     out = []
     for seed, chains, members in groups:
-        answers = compute_group(_layer[1], chains, seed, [q for _, q in members], campaign_seed)
+        answers = compute_group(_layer[1], chains, seed, [q for _, q in members], campaign_seed, judged)
         out.extend((cell, answer) for (cell, _), answer in zip(members, answers))
     return out
 
@@ -1344,7 +1529,88 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
     return tally
 
 
+def compute(results_path, capture_paths):
+    """Computes the cells of a results file on one core and compares nothing: what bench/twin_ratio.py times."""
+    results, tally = Results(results_path), Tally()
+    captures = {c.model: c for c in map(Capture, capture_paths)}
+    check_sources(results, captures, "file", tally)
+    tasks, wanted = plan_tasks(results, captures, results.cells, tally)
+    if tally.failures:
+        raise Unusable(tally.failures[0])
+    _start(captures)
+    done = sum(len(_work(task, judged=False)) for task in tasks)
+    print("%d cells of %d computed" % (done, len(wanted)))
+
+
 # ---- selftest: known answers, and the definitions once more as plain loops in binary32 ----
+
+def naive_level(table, v):
+    """The nearest value of a table and its negatives, halves to the even place."""
+    best = min(range(len(table)), key=lambda i: (abs(abs(float(v)) - table[i]), i % 2))
+    return F32(-table[best] if v < 0 else table[best])
+
+
+def naive_number(v, form):
+    if form == "f16":
+        return F32(F16(v))
+    if form == "bf16":
+        m, e = np.frexp(float(v))
+        return F32(np.ldexp(round(m * 256), e - 8))
+    if form == "e4m3":
+        return naive_level(E4M3, v)
+    if form == "e8m0":
+        return F32(max(2.0 ** -127, 2.0 ** np.floor(np.log2(float(v) * 4 / 3)))) if v > 0 else F32(2.0 ** -127)
+    return F32(v)
+
+
+def naive_round(how, t):
+    t = F32(t)
+    if how == "half_up":
+        return int(np.floor(F32(t + F32(0.5))))
+    return int(np.sign(t)) * int(np.floor(abs(float(t)) + 0.5)) if how == "half_away" else round(float(t))
+
+
+def naive_group(r, q):
+    """One group or block, value by value."""
+    if q.name in ("exact", "f16", "bf16"):
+        return np.array([naive_number(v, q.name) for v in r], F32)
+    most, sign_of_most = F32(0), F32(0)
+    for v in r:
+        if abs(v) > most:
+            most, sign_of_most = abs(v), v
+    if q.name in ("mxfp4", "nvfp4"):
+        scale = F32(2.0 ** max(np.floor(np.log2(float(most))) - 2, -127)) if q.name == "mxfp4" and most else naive_level(E4M3, F32(most / F32(6)))
+        return np.array([naive_level(E2M1, F32(v / scale)) * scale if scale else F32(0) for v in r], F32)
+    if q.name == "q4_0":
+        d = F32(sign_of_most / F32(-8))
+        return np.array([F32(min(15, int(F32(F32(v * F32(F32(1) / d)) + F32(8.5)))) - 8) * F32(F16(d)) if d else F32(0) for v in r], F32)
+    if q.name == "lloyd_max":
+        levels, norm, root = normal_codebook(q.bits)[0], math.sqrt(sum(float(v) ** 2 for v in r)), math.sqrt(len(r))
+        near = [min(levels, key=lambda level: abs(float(level) - float(v) * root / norm)) for v in r] if norm else levels[:1] * len(r)
+        return np.array(near, F32) * F32(float(naive_number(F32(norm), q.scale)) / root)
+    ratios = [q.clip * (40 - k) / 40 for k in range(29)] if q.search else [q.clip]
+    tried = [naive_uniform(r, q, F32(c)) for c in ratios]
+    return min(tried, key=lambda out: sum((float(a) - float(b)) ** 2 for a, b in zip(out, r)))
+
+
+def naive_uniform(r, q, c):
+    b = q.bits
+    if q.name == "sym":
+        m = 2 ** (b - 1) - 1
+        bottom, steps = (-m - 1, m + 0.5) if q.form == "full" else (-m, m)
+        scale = naive_number(F32(c * max(abs(v) for v in r)) / F32(steps), q.scale)
+        return np.array([F32(min(m, max(bottom, naive_round(q.rounding, v / scale)))) * scale if scale else F32(0) for v in r], F32)
+    n, lo, hi = 2 ** b - 1, min(r), max(r)
+    if q.form == "integer":
+        lo, hi = F32(c * min(lo, F32(0))), F32(c * max(hi, F32(0)))
+        scale = naive_number(F32(hi - lo) / F32(n), q.scale)
+        zero = min(n, max(0, naive_round(q.rounding, -lo / scale))) if scale else 0
+        return np.array([F32(min(n, max(0, naive_round(q.rounding, v / scale) + zero)) - zero) * scale if scale else F32(0) for v in r], F32)
+    cut = F32(F32(F32(1) - c) * F32(0.5)) * F32(hi - lo)
+    low = naive_number(F32(lo + cut), q.scale)
+    scale = naive_number(max(F32(F32(hi - cut) - low), F32(0)) / F32(n), q.scale)
+    return np.array([F32(min(n, max(0, naive_round(q.rounding, F32(v - low) / scale)))) * scale + low if scale else low for v in r], F32)
+
 
 def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream):
     """One head's rows [document, token, d] coded row by row in binary32. cal: every head's calibration rows [head, document, token, d].
@@ -1471,37 +1737,10 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
                 m = F32(1) / np.abs(rows).max(0)
                 steps.append((lambda r, p, m=m: r * m, lambda r, p, m=m: r / m))
 
-    def number(value):
-        return F32(F16(value)) if codec.quantizer.scale == "f16" else F32(value)
-
     def group(r):
-        name, b = codec.quantizer.name, codec.quantizer.bits
-        if name == "exact":
-            return r
-        if name == "f16":
-            return r.astype(F16).astype(F32)
-        out = np.zeros_like(r)
-        if name == "lloyd_max":
-            levels = normal_codebook(b)[0]
-            norm = math.sqrt(sum(float(v) ** 2 for v in r))
-            for i, v in enumerate(r):
-                near = min(levels, key=lambda level: abs(float(level) - float(v) * math.sqrt(d) / norm))
-                out[i] = near * F32(float(number(norm)) / math.sqrt(d))
-            return out
-        if name == "sym":
-            m = 2 ** (b - 1) - 1
-            scale = number(F32(max(abs(v) for v in r)) / F32(m))
-            for i, v in enumerate(r):
-                out[i] = F32(min(m, max(-m, round(float(F32(v / scale)))))) * scale if scale else 0
-            return out
-        n = 2 ** b - 1
-        low = number(min(r))
-        scale = number(F32(max(r) - low) / F32(n)) if max(r) != min(r) else F32(0)
-        for i, v in enumerate(r):
-            out[i] = F32(min(n, max(0, round(float(F32(F32(v - low) / scale)))))) * scale + low if scale else low
-        return out
+        return naive_group([F32(v) for v in r], codec.quantizer)
 
-    width, out = codec.quantizer.group or d, np.zeros(x.shape)
+    width, out = BLOCKS.get(codec.quantizer.name, (codec.quantizer.group or d,))[0], np.zeros(x.shape)
     for n in range(x.shape[0]):
         rows = np.zeros(x.shape[1:], F32)
         for t in range(x.shape[1]):
@@ -1601,6 +1840,10 @@ SELFTEST_CODECS = (
     ("chain=[bdr(block=4),dct];quantizer=sym(bits=4,group=4)", "chain=[hadamard(form=kronecker)];quantizer=asym(bits=3)"),
     ("chain=[hdhd];quantizer=sym(bits=4)", "chain=[sdht];quantizer=sym(bits=5)"),
     ("chain=[bdr];quantizer=sym(bits=4)", "exact"),
+    ("chain=[srft];quantizer=sym(bits=4,group=row,scale=f32,rounding=half_even,levels=full,clip=0.90000000000000002,search=false)", "exact"),
+    ("chain=[srht];quantizer=asym(bits=3,group=4,scale=bf16,rounding=half_up,zero=minimum,clip=0.94999999999999996,search=false)", "exact"),
+    ("exact", "chain=[srht];quantizer=asym(bits=4,group=row,scale=f16,rounding=half_even,zero=integer,clip=1,search=false)"),
+    ("exact", "chain=[srft];quantizer=sym(bits=4,group=4,scale=e4m3,rounding=half_away,levels=symmetric,clip=1,search=true)"),
     ("chain=[srht];quantizer=lloyd_max(bits=3)", "chain=[srht];quantizer=lloyd_max(bits=5,norm=f32,fit=gaussian)"),
     ("order=native;chain=[signs(per=layer),rfft];quantizer=kivi(bits=4,group=8,scale=f16)", "exact"),
     ("chain=[unrope];quantizer=kivi(bits=3,group=4,scale=f32)", "chain=[];quantizer=kivi(bits=2,group=4,scale=f16)"),
@@ -1765,10 +2008,17 @@ def selftest():
                     room = np.abs(g).max(-1) * (2.0 ** -9 if scale == "f16" else 2.0 ** -22)  # what rounding the scale moves the ends by
                     expect((error <= step / 2 + room).all() and not error[0].any(), "error of %s is at most half a step" % (q,))
     expect(np.abs(quantize(rows, parse_quantizer("f16"), "k") - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact"), "k"), rows.astype(F32)), "f16, exact")
+    for text in ("mxfp4", "nvfp4(tensor=none)", "q4_0", "bf16", "sym(bits=4,group=16,search=true,scale=e8m0)", "sym(bits=8,levels=full,clip=0.8)",
+                 "asym(bits=4,group=16,clip=0.9,scale=e4m3)", "asym(bits=2,zero=integer,search=true)", "asym(bits=3,zero=integer,rounding=half_away,group=8,scale=e8m0)"):
+        q = parse_quantizer(text)
+        width = BLOCKS.get(q.name, (q.group or 64,))[0]
+        naive = np.array([np.concatenate([naive_group(list(r[i:i + width]), q) for i in range(0, 64, width)]) for r in rows[:40].astype(F32)])
+        expect(np.array_equal(quantize(rows[:40], q, "k"), naive), "%s value by value" % text)
     half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"), "k")
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
     for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256),
-                       ("lloyd_max(bits=4)", 34), ("lloyd_max(bits=1,norm=f32)", 12)):
+                       ("sym(bits=4,group=16,scale=e4m3)", 36), ("asym(bits=3,zero=integer)", 29), ("mxfp4", 34), ("nvfp4(tensor=none)", 36), ("q4_0", 36),
+                       ("q5_0", 44), ("q8_0", 68), ("fp8", 68), ("bf16", 128), ("lloyd_max(bits=4)", 34), ("lloyd_max(bits=1,norm=f32)", 12)):
         q = parse_quantizer(text)
         expect(KINDS[q.name].payload(q, "k", 1, 64) * 64 == 8 * size, "%s takes %d bytes at d = 64" % (text, size))
     expect(np.abs(normal_codebook(4)[0][8:] - [0.1284, 0.3880, 0.6568, 0.9423, 1.2562, 1.6180, 2.0690, 2.7326]).max() < 6e-5, "Max's sixteen levels")
@@ -1793,7 +2043,7 @@ def selftest():
         synthetic_capture(paths[1], "halves", "neox", 16, with_bias=True)
         synthetic_capture(paths[2], "dozens", "neox", 12, with_bias=True)
         capture = Capture(paths[1])
-        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": Quantizer("sym", b, None, "f32")} for b in (2, 3, 8)], 0):
+        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": parse_quantizer("sym(bits=%d)" % b)} for b in (2, 3, 8)], 0):
             expect((answer.values["softmax_kl"] >= 0).all(), "KL is not negative")
         synthetic_results(paths[3], paths[:3])
         tally = check(paths[3], paths[:3], workers=1, quiet=True)
@@ -1825,10 +2075,20 @@ def main():
     p.add_argument("--expect", choices=["demo"], help="the cells of the demonstration have to be there")
     p.add_argument("--split", choices=["default", "file"], default="default", help="the page's split (default), or the one that the results file names")
     p.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    p = verbs.add_parser("compute", help="compute the cells of a results file, write and compare nothing")
+    p.add_argument("results")
+    p.add_argument("captures", nargs="+")
+    p.add_argument("--profile", action="store_true", help="show where the time goes")
     a = parser.parse_args()
     try:
         if a.verb == "selftest":
             return selftest()
+        if a.verb == "compute":
+            with cProfile.Profile() if a.profile else contextlib.nullcontext() as profile:
+                compute(a.results, a.captures)
+            if profile:
+                pstats.Stats(profile).sort_stats("tottime").print_stats(5)
+            return 0
         return 1 if check(a.results, a.captures, a.cells, a.expect, a.split, a.workers).failures else 0
     except (Unusable, OSError, KeyError, ValueError) as problem:
         print("twin.py: %s: %s" % (type(problem).__name__, problem), file=sys.stderr)
