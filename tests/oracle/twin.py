@@ -504,10 +504,11 @@ def quantize_blocks(y, quantizer, nudge):
     else:
         half = F32(8 if quantizer.name == "q4_0" else 16)
         d = np.take_along_axis(y, np.abs(y).argmax(-1)[..., None], -1) / -half
+    d = d * F32(1 + nudge)  # moves the codes too: they are those of the unrounded scale, so a neighbour is not as near
     with np.errstate(all="ignore"):
         inverse = F32(1) / d
     t = y * np.where(np.isfinite(inverse), inverse, F32(0))
-    d = stored(d * F32(1 + nudge), "f16")
+    d = stored(d, "f16")
     if quantizer.name == "q8_0":
         return round_by("half_away", t) * d
     return (np.minimum(np.trunc(t + (half + F32(0.5))), 2 * half - 1) - half) * d
