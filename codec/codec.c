@@ -54,18 +54,24 @@ static void join_row(float *x, size_t split, float *row)
     memcpy(x, row, split * sizeof *x);
 }
 
+/* Gives the site the RoPE pairs of the codec's order, in *rope; how many of the first coordinates that reorders. */
+static size_t reorder_pairs(const gyre_codec_spec *spec, gyre_site *site, gyre_rope *rope)
+{
+    if (spec->own.order != GYRE_ORDER_HALF_SPLIT || site->stream != GYRE_K || site->rope == NULL || site->rope->kind != GYRE_ROPE_NORMAL)
+        return 0;
+    *rope = *site->rope;
+    rope->kind = GYRE_ROPE_NEOX;
+    site->rope = rope;
+    return rope->n_rot / 2 * 2;
+}
+
 /* The site as seen in the codec's order. */
 static gyre_status reorder_site(head *c, const gyre_codec_spec *spec, const gyre_site *site, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     float *row = NULL;
     c->site = *site;
-    if (spec->own.order == GYRE_ORDER_HALF_SPLIT && site->stream == GYRE_K && site->rope != NULL && site->rope->kind == GYRE_ROPE_NORMAL) {
-        c->rope = *site->rope;
-        c->rope.kind = GYRE_ROPE_NEOX;
-        c->site.rope = &c->rope;
-        c->split = site->rope->n_rot / 2 * 2;
-    }
+    c->split = reorder_pairs(spec, &c->site, &c->rope);
     if (site->bias != NULL) {
         GYRE_NEW(&c->bias, site->dim);
         GYRE_NEW(&row, site->dim);
@@ -103,9 +109,13 @@ bool gyre_codec_applies(const gyre_codec_stream *streams, size_t n_streams, char
         (void)snprintf(why, GYRE_WHY, "%.60s codes K and V together: give both streams the same quantizer", spec->quantizer->name);
         return false;
     }
-    for (size_t s = 0; s < n_streams; s++)
-        if (!gyre_chain_applies(&streams[s].spec->chain, &streams[s].sites[0], why))
+    for (size_t s = 0; s < n_streams; s++) {
+        gyre_site site = streams[s].sites[0];
+        gyre_rope rope;
+        (void)reorder_pairs(streams[s].spec, &site, &rope);
+        if (!gyre_chain_applies(&streams[s].spec->chain, &site, why))
             return false;
+    }
     gyre_traits traits = gyre_chain_traits(&spec->chain);
     if ((spec->quantizer->read_scores != NULL || spec->quantizer->read_output != NULL) && (~traits.flags & (GYRE_LINEAR | GYRE_ORTHOGONAL) || (traits.needs & GYRE_NEEDS_POSITION))) {
         (void)snprintf(why, GYRE_WHY, "%.60s reads by the query: its chain must be orthogonal and the same at every position", spec->quantizer->name);

@@ -2,6 +2,7 @@
 """The independent twin: vector-level results computed again, without Gyre.
 
     twin.py check RESULTS.h5 CAPTURE.h5 ... [--cells all|N] [--expect demo] [--split default|file] [--workers N]
+    twin.py compute RESULTS.h5 CAPTURE.h5 ... [--profile]
     twin.py selftest
 
 Written from docs/random.md and docs/definitions.md alone: nothing here was taken from, or compared with, Gyre's sources while it was written.
@@ -20,7 +21,11 @@ import argparse
 import collections
 import contextlib
 import copy
+import cProfile
+import functools
+import math
 import multiprocessing
+import pstats
 import re
 import sys
 import tempfile
@@ -41,7 +46,7 @@ class Unusable(Exception):
 
 # ---- random streams (docs/random.md) ----
 
-ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES = 65535, 1, 3
+ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES, PURPOSE_NORMALS, PURPOSE_PERMUTATION = 65535, 1, 3, 4, 5
 
 
 def philox4x32(counters, key):
@@ -57,24 +62,45 @@ def philox4x32(counters, key):
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-def words(n, purpose, campaign_seed, seed, layer, head, ordinal, stream):
-    """The first n words of the stream of element `ordinal` of a chain; head may be ALL_HEADS; stream is 0 for K, 1 for V."""
+Draw = collections.namedtuple("Draw", "campaign_seed seed layer head ordinal stream")  # head may be ALL_HEADS; stream is 0 for K, 1 for V
+
+
+def words(n, purpose, draw):
+    """The first n words of a stream."""
     blocks = -(-n // 4)
     counters = np.empty((blocks, 4), np.uint64)
     counters[:, 0] = np.arange(blocks)
-    counters[:, 1] = seed
-    counters[:, 2] = layer * 65536 + head
-    counters[:, 3] = purpose * 65536 + ordinal * 256 + stream
-    return philox4x32(counters, (campaign_seed & 0xFFFFFFFF, campaign_seed >> 32)).reshape(-1)[:n]
+    counters[:, 1] = draw.seed
+    counters[:, 2] = draw.layer * 65536 + draw.head
+    counters[:, 3] = purpose * 65536 + draw.ordinal * 256 + draw.stream
+    return philox4x32(counters, (draw.campaign_seed & 0xFFFFFFFF, draw.campaign_seed >> 32)).reshape(-1)[:n]
 
 
-def signs(n, *place):
-    bits = (words(-(-n // 32), PURPOSE_SIGNS, *place)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+def signs(n, draw):
+    bits = (words(-(-n // 32), PURPOSE_SIGNS, draw)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(F64)
 
 
-def phases(n, *place):
-    return 2 * np.pi * (words(n, PURPOSE_ANGLES, *place).astype(F64) + 0.5) / 2.0 ** 32
+def uniforms(n, purpose, draw):
+    return (words(n, purpose, draw).astype(F64) + 0.5) / 2.0 ** 32
+
+
+def angles(n, draw):
+    return 2 * np.pi * uniforms(n, PURPOSE_ANGLES, draw)
+
+
+def normals(n, draw):
+    u = uniforms(n + n % 2, PURPOSE_NORMALS, draw).reshape(-1, 2)
+    radius, turn = np.sqrt(-2 * np.log(u[:, 0])), 2 * np.pi * u[:, 1]
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1).reshape(-1)[:n]
+
+
+def shuffled(n, draw):
+    drawn, p = words(n, PURPOSE_PERMUTATION, draw), list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = int(drawn[n - 1 - i]) * (i + 1) >> 32
+        p[i], p[j] = p[j], p[i]
+    return np.array(p)
 
 
 # ---- orthogonal matrices (y = T x) ----
@@ -96,16 +122,20 @@ def paley(p):
     return np.array([[1.0 if i in (0, j) or (j > 0 and (i - j) % (p - 1) in squares) else -1.0 for j in range(p)] for i in range(p)])
 
 
+def hadamard_factor(d, form):
+    """p of d = p m, None where the page has none."""
+    return next((p for p in ((1, 12, 20) if form == "kronecker" else (1,)) if d % p == 0 and is_power_of_two(d // p)), None)
+
+
 def hadamard_matrix(d, form):
-    """None where the page refuses it."""
     if form == "blocks":
-        return bdr_matrix(d, max(m for m in range(1, d + 1) if is_power_of_two(m) and d % m == 0)) if d % 2 == 0 else None
-    factors = [p for p in ((1, 12, 20) if form == "kronecker" else (1,)) if d % p == 0 and is_power_of_two(d // p)]
-    return np.kron(paley(factors[0]), walsh(d // factors[0])) / np.sqrt(d) if factors else None
+        return block_matrix(d, d & -d)
+    p = hadamard_factor(d, form)
+    return np.kron(paley(p), walsh(d // p)) / np.sqrt(d)
 
 
-def bdr_matrix(d, block):
-    return np.kron(np.eye(d // block), walsh(block)) / np.sqrt(block) if is_power_of_two(block) and d % block == 0 else None
+def block_matrix(d, block):
+    return np.kron(np.eye(d // block), walsh(block)) / np.sqrt(block)
 
 
 def rfft_matrix(d):
@@ -136,10 +166,104 @@ def rffthash_matrix(phi):
     return m
 
 
-FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e: bdr_matrix(d, e.block), "rfft": lambda d, e: rfft_matrix(d),
+def positive_q(g):
+    """Q of g = Q R with a positive diagonal of R."""
+    q, r = np.linalg.qr(g)
+    return q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+
+
+def balanced_factor(d):
+    return max(a for a in range(1, int(np.sqrt(d)) + 1) if d % a == 0)
+
+
+def quaternion_matrix(q, right=False):
+    """The 4 x 4 matrix of v -> q v, or of v -> v q."""
+    w, x, y, z = q
+    m = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    if right:
+        m[1:, 1:] = m[1:, 1:].T
+    return m
+
+
+def turned(m, pairs, by):
+    """Rows of m turned pair by pair: planar rotations after m."""
+    m, a, b = m.copy(), *np.array(pairs).T
+    c, s = np.cos(by)[:, None], np.sin(by)[:, None]
+    m[a], m[b] = c * m[a] - s * m[b], s * m[a] + c * m[b]
+    return m
+
+
+def planar_matrix(d, by):
+    """Stages of planar rotations, by: [stage, pair]."""
+    m = np.eye(d)
+    for s, turns in enumerate(by):
+        m = turned(m, [(i, i + 2 ** s) for i in range(d) if not i >> s & 1], turns)
+    return m
+
+
+def kronecker_matrix(d, a, draw):
+    b = d // a
+    g = normals(a * a + b * b, draw)
+    return np.kron(positive_q(g[:a * a].reshape(a, a)), positive_q(g[a * a:].reshape(b, b)))
+
+
+def householder_matrix(d, k, draw):
+    m = np.eye(d)
+    for v in normals(k * d, draw).reshape(k, d):
+        m -= np.outer(v, v @ m) * (2 / (v @ v))
+    return m
+
+
+def butterfly_matrix(d, form, draw):
+    stages = d.bit_length() - 1
+    return planar_matrix(d, np.full((stages, d // 2), np.pi / 4) if form == "hadamard" else angles(stages * (d // 2), draw).reshape(stages, -1))
+
+
+def rotor3_matrix(d, draw):
+    m = np.eye(d)
+    for b, q in enumerate(normals(d // 3 * 4, draw).reshape(-1, 4)):
+        q = q / np.sqrt(q @ q)
+        m[3 * b:3 * b + 3, 3 * b:3 * b + 3] = (quaternion_matrix(q) @ quaternion_matrix(q * [1, -1, -1, -1], right=True))[1:, 1:]
+    return m
+
+
+def isoclinic4_matrix(d, form, draw):
+    m = np.zeros((d, d))
+    q = normals(2 * d, draw).reshape(2, -1, 4)
+    q /= np.sqrt((q ** 2).sum(-1, keepdims=True))
+    for b in range(d // 4):
+        right = quaternion_matrix(q[1, b] * [1, -1, -1, -1], right=True) if form == "full" else np.eye(4)
+        m[4 * b:4 * b + 4, 4 * b:4 * b + 4] = right @ quaternion_matrix(q[0, b])
+    return m
+
+
+def zigzag(most, block):
+    """Where the coordinates of the permuted row come from, by the channels' magnitudes."""
+    ranked, blocks = sorted(range(len(most)), key=lambda i: (-most[i], i)), len(most) // block
+    dealt = [[] for _ in range(blocks)]
+    for turn in range(block):
+        for u in range(blocks):
+            dealt[u if turn % 2 == 0 else blocks - 1 - u].append(ranked[turn * blocks + u])
+    return np.array(dealt).reshape(-1)
+
+
+# the matrix of an element: of the dimension and the element, and where it is drawn of the draw
+FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e: block_matrix(d, e.size), "rfft": lambda d, e: rfft_matrix(d),
          "dht": lambda d, e: dht_matrix(d), "dct": lambda d, e: dct_matrix(d)}
-FOURIER, SEEDED = ("rfft", "dht", "dct", "rffthash"), ("signs", "rffthash")
-ALIASES = {"srht": "signs,hadamard", "srft": "signs,rfft", "hdhd": "signs,hadamard,signs,hadamard", "sdht": "signs,dht", "sdct": "signs,dct"}
+DRAWN = {"rffthash": lambda d, e, draw: rffthash_matrix(angles(d // 2, draw)), "haar": lambda d, e, draw: positive_q(normals(d * d, draw).reshape(d, d)),
+         "kronecker": lambda d, e, draw: kronecker_matrix(d, e.size or balanced_factor(d), draw),
+         "householder": lambda d, e, draw: householder_matrix(d, d // 2 if e.size is None else e.size, draw),
+         "butterfly": lambda d, e, draw: butterfly_matrix(d, e.form, draw), "givens": lambda d, e, draw: planar_matrix(d, angles(d // 2, draw)[None]),
+         "rotor3": lambda d, e, draw: rotor3_matrix(d, draw), "isoclinic4": lambda d, e, draw: isoclinic4_matrix(d, e.form, draw),
+         "permutation": lambda d, e, draw: np.eye(d)[shuffled(d, draw)]}
+# the dimensions that an element takes; others take all
+TAKES = {"hadamard": lambda d, e: d % 2 == 0 if e.form == "blocks" else hadamard_factor(d, e.form) is not None,
+         "bdr": lambda d, e: is_power_of_two(e.size) and d % e.size == 0, "rffthash": lambda d, e: 2 <= d <= 4096 and d % 2 == 0,
+         "kronecker": lambda d, e: d % (e.size or balanced_factor(d)) == 0 and (e.size or balanced_factor(d)) not in (1, d),
+         "householder": lambda d, e: 1 <= (d // 2 if e.size is None else e.size) <= d, "butterfly": lambda d, e: d >= 2 and is_power_of_two(d),
+         "givens": lambda d, e: d % 2 == 0, "rotor3": lambda d, e: d >= 3, "isoclinic4": lambda d, e: d % 4 == 0,
+         "permutation": lambda d, e: e.form == "random" or d % e.size == 0}
+TAKES.update(dict.fromkeys(("rfft", "dht", "dct"), lambda d, e: 2 <= d <= 4096))
 
 
 # ---- rotary embedding ----
@@ -183,51 +307,381 @@ def half_split(d, n_rot):
 
 # ---- quantizers ----
 
-def quantize(y, quantizer, nudge=0.0):
-    """Rows [..., d] through encoding and decoding, in binary32.
+# group None: the row, or what the kind says; scale: the format of what is stored beside the codes, of lloyd_max the norm
+# form: levels of sym, zero of asym, format of fp8, tensor of nvfp4, asym of channel; fit: what calibration rows gave
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search fit", defaults=(None,) * 8)
+SCALE_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "e8m0": 1, "e4m3": 1}
+ROUNDINGS = ("half_even", "half_up", "half_away")
 
-    nudge moves what is rounded to binary16 (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
+
+class Kind:
+    """A quantizer of the page.
+
+    parse(options) gives the fields of Quantizer and takes the options that it knows. code(y, quantizer, stream, nudge) gives the decoded rows of y, binary32
+    [head, document, token, d] (rows alone, [..., d], where tokens share nothing). payload(quantizer, stream, n_tokens, d) is one document's, in bits per value.
+    refusal(quantizer, stream, d) says why not, or None. grid(y, quantizer, stream), where codes are roundings, gives the value of code 0, the step, the first and
+    the last code of each coordinate, as arrays that broadcast to y. fit(c, quantizer), where calibration rows [head, document, token, d] are asked for, gives what
+    they say, for Quantizer.fit; fitted(quantizer, d) is the number of values that this stores for a head, 0 where nothing is fitted.
+    """
+
+    def __init__(self, parse, code, payload, refusal=lambda quantizer, stream, d: None, grid=None, fit=None, fitted=lambda quantizer, d: 0):
+        self.parse, self.code, self.payload, self.refusal, self.grid, self.fit, self.fitted = parse, code, payload, refusal, grid, fit, fitted
+
+
+def nearest(table, v):
+    """|v| to the nearest of an ascending table of codes 0, 1, ..., halves to the even code, beyond its end the last; the sign kept."""
+    table = np.asarray(table, F64)
+    a = np.abs(v).astype(F64)
+    i = np.minimum(np.searchsorted(table, a, side="right") - 1, len(table) - 2)
+    middle = (table[i] + table[i + 1]) / 2
+    return np.copysign(table[i + ((a > middle) | ((a == middle) & (i % 2 == 1)))], v).astype(F32)
+
+
+E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+E4M3 = [m * 2.0 ** -9 for m in range(8)] + [(8 + m) * 2.0 ** (e - 10) for e in range(1, 16) for m in range(8)][:-1]
+E5M2 = [m * 2.0 ** -16 for m in range(4)] + [(4 + m) * 2.0 ** (e - 17) for e in range(1, 31) for m in range(4)]
+
+
+def stored(v, form):
+    """v as its format holds it, where it can."""
+    v = np.asarray(v, F32)
+    if form == "f16":
+        return v.astype(F16).astype(F32)
+    if form == "bf16":
+        bits = v.view(np.uint32).astype(np.uint64)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(F32)
+    if form == "e4m3":
+        return nearest(E4M3, v)
+    if form == "e8m0":
+        m, e = np.frexp(v.astype(F64))
+        return np.ldexp(1.0, np.where(v == 0, -127, np.maximum(np.where(m >= 0.75, e, e - 1), -127))).astype(F32)
+    return v
+
+
+def round_by(how, t):
+    if how == "half_up":
+        return np.floor(t + F32(0.5))
+    return np.trunc(t.astype(F64) + np.copysign(0.5, t)).astype(F32) if how == "half_away" else np.rint(t)
+
+
+def narrow_scale(quantizer):
+    return quantizer.scale in SCALE_BYTES and quantizer.scale != "f32"
+
+
+def groups_of(y, quantizer):
+    return y.reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
+
+
+def grid_at(g, quantizer, ratio, nudge):
+    """(low, scale, bottom, top) of groups [..., group]: levels are code * scale + low for bottom <= code <= top."""
+    ratio, form, levels = F32(ratio), quantizer.scale, F32(2 ** quantizer.bits - 1)
+    lo, hi = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
+    if quantizer.name == "sym":
+        m = F32(2 ** (quantizer.bits - 1) - 1)
+        full = quantizer.form == "full"
+        scale = stored(ratio * np.maximum(hi, -lo) / (m + F32(0.5) if full else m) * F32(1 + nudge), form)
+        return np.zeros_like(scale), scale, np.full_like(scale, -m - 1 if full else -m), np.full_like(scale, m)
+    if quantizer.form == "integer":
+        lo, hi = ratio * np.minimum(lo, F32(0)), ratio * np.maximum(hi, F32(0))
+        scale = stored((hi - lo) / levels * F32(1 + nudge), form)
+        zero = np.clip(round_by(quantizer.rounding, -lo / np.where(scale == 0, F32(1), scale)), 0, levels) * (scale != 0)
+        return np.zeros_like(scale), scale, -zero, levels - zero
+    cut = (F32(1) - ratio) * F32(0.5) * (hi - lo)
+    low = stored(lo + cut + F32(nudge) * np.maximum(np.abs(lo), np.abs(hi)), form)
+    scale = stored(np.maximum(hi - cut - low, F32(0)) / levels * F32(1 + nudge), form)
+    return low, scale, np.zeros_like(scale), np.full_like(scale, levels)
+
+
+def on_grid(g, quantizer, grid):
+    low, scale, bottom, top = grid
+    q = (g - low) / np.where(scale == 0, F32(1), scale)
+    q = round_by(quantizer.rounding, np.clip(q, bottom, top)) * scale
+    q += low
+    return q
+
+
+def half_quadratic(g, quantizer, nudge):
+    """hqq's grid: the offset after at most 20 rounds in double."""
+    top = F32(2 ** quantizer.bits - 1)
+    scale = stored((g.max(-1, keepdims=True) - g.min(-1, keepdims=True)) / top * F32(1 + nudge), quantizer.scale)
+    y, step, beta = g.astype(F64), np.where(scale == 0, 1, scale).astype(F64), 10.0
+    z = -g.min(-1, keepdims=True).astype(F64) / step
+    least, going = np.full_like(z, np.inf), np.ones_like(z, bool)
+    for _ in range(20):
+        q = np.clip(np.rint(y / step + z), 0, top)
+        off = y - (q - z) * step
+        size = np.abs(off)
+        large = size > beta ** (-1 / (2 - 0.7))  # elsewhere e is 0
+        power = np.vectorize(math.pow)(np.where(large, size, 1), 0.7 - 1)  # NumPy's own differs in last bits, and they decide ties of later rounds
+        e = np.sign(off) * np.maximum(size - power / beta, 0) * large
+        z = np.where(going, np.cumsum(q - (y - e) / step, -1)[..., -1:] / g.shape[-1], z)  # cumsum adds in order
+        error = np.cumsum(size, -1)[..., -1:]
+        going &= error < least
+        least = np.minimum(error, least)
+        beta *= 1.01
+    low = stored(np.where(scale == 0, g.min(-1, keepdims=True), (-z * step).astype(F32)), quantizer.scale)
+    return low, scale, np.zeros_like(scale), np.full_like(scale, top)
+
+
+def uniform_grid(g, quantizer, nudge=0.0):
+    """The grid of `clip`, or of the ratio that `search` finds for each group, or hqq's."""
+    if quantizer.name == "hqq":
+        return half_quadratic(g, quantizer, nudge)
+    if not quantizer.search:
+        return grid_at(g, quantizer, quantizer.clip, nudge)
+    best, least = None, None
+    for k in range(29):
+        grid = grid_at(g, quantizer, quantizer.clip * (40 - k) / 40, nudge)
+        error = ((on_grid(g, quantizer, grid).astype(F64) - g) ** 2).sum(-1, keepdims=True)
+        if best is None:
+            best, least = grid, error
+        else:
+            best = tuple(np.where(error < least, new, old) for new, old in zip(grid, best))
+            least = np.minimum(error, least)
+    return best
+
+
+def uniform(y, quantizer, stream, nudge):
+    g = groups_of(y, quantizer)
+    return on_grid(g, quantizer, uniform_grid(g, quantizer, nudge)).reshape(y.shape)
+
+
+def uniform_payload(quantizer, stream, n_tokens, d):
+    groups = d // (quantizer.group or d)
+    fields = d + (groups if quantizer.form == "integer" else 0)
+    return row_payload(-(-fields * quantizer.bits // 8) + groups * SCALE_BYTES[quantizer.scale] * (2 if quantizer.form == "minimum" else 1), d)
+
+
+def take_bits(options):
+    return int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
+
+
+def grouped_options(options):
+    group = take(options, "group", "row")
+    return {"bits": take_bits(options), "group": None if group == "row" else int(group), "scale": take(options, "scale", "f32", tuple(SCALE_BYTES))}
+
+
+PLAIN_ASYM = {"rounding": "half_even", "form": "minimum", "clip": 1.0, "search": False}
+
+
+def uniform_options(options, option, forms):
+    return dict(grouped_options(options), rounding=take(options, "rounding", "half_even", ROUNDINGS), form=take(options, option, forms[0], forms),
+                clip=float(take(options, "clip", "1")), search=take(options, "search", "false", ("true", "false")) == "true")
+
+
+def uniform_refusal(quantizer, stream, d):
+    if quantizer.form == "minimum" and quantizer.scale == "e8m0":
+        return "a minimum in e8m0"
+    return "groups of %d at d = %d" % (quantizer.group, d) if quantizer.group and d % quantizer.group else None
+
+
+def row_payload(n_bytes, d):
+    return 8.0 * n_bytes / d
+
+
+def plain(code, n_bytes):
+    return Kind(lambda options: {}, lambda y, quantizer, stream, nudge: code(y), lambda quantizer, stream, n_tokens, d: row_payload(n_bytes * d, d))
+
+
+def spread_grid(y, quantizer, stream):
+    g = groups_of(y, quantizer)
+    return (np.broadcast_to(v, g.shape).reshape(y.shape) for v in uniform_grid(g, quantizer))
+
+
+def quantize_blocks(y, quantizer, nudge):
+    """The formats of blocks: y is [..., block]."""
+    most = np.abs(y).max(-1, keepdims=True)
+    if quantizer.name in ("mxfp4", "nvfp4"):
+        most = most * F32(1 + nudge)
+        if quantizer.name == "mxfp4":
+            scale = np.ldexp(1.0, np.where(most == 0, -127, np.maximum(np.frexp(most.astype(F64))[1] - 1 - 2, -127))).astype(F32)
+        else:
+            tensor = F32(1) if quantizer.fit is None else quantizer.fit[..., None]
+            scale = nearest(E4M3, most / F32(6) / tensor) * tensor
+        return np.where(scale == 0, F32(0), nearest(E2M1, y / np.where(scale == 0, F32(1), scale)) * scale)
+    if quantizer.name == "q8_0":
+        d = most / F32(127)
+    else:
+        half = F32(8 if quantizer.name == "q4_0" else 16)
+        d = np.take_along_axis(y, np.abs(y).argmax(-1)[..., None], -1) / -half
+    d = d * F32(1 + nudge)  # moves the codes too: they are those of the unrounded scale, so a neighbour is not as near
+    with np.errstate(all="ignore"):
+        inverse = F32(1) / d
+    t = y * np.where(np.isfinite(inverse), inverse, F32(0))
+    d = stored(d, "f16")
+    if quantizer.name == "q8_0":
+        return round_by("half_away", t) * d
+    return (np.minimum(np.trunc(t + (half + F32(0.5))), 2 * half - 1) - half) * d
+
+
+# name -> values and bytes of a block
+BLOCKS = {"mxfp4": (32, 17), "nvfp4": (16, 9), "q4_0": (32, 18), "q5_0": (32, 22), "q8_0": (32, 34)}
+
+
+def block_kind(name, scale, parse=lambda options: {}, **more):
+    block, size = BLOCKS[name]
+    return Kind(lambda options: dict(parse(options), scale=scale),
+                lambda y, quantizer, stream, nudge: quantize_blocks(y.reshape(y.shape[:-1] + (-1, block)), quantizer, nudge).reshape(y.shape),
+                lambda quantizer, stream, n_tokens, d: row_payload(d // block * size, d),
+                lambda quantizer, stream, d: "blocks of %d at d = %d" % (block, d) if d % block else None, **more)
+
+
+def fit_tensor(c, quantizer):
+    tensor = np.abs(c.astype(F32)).max((1, 2, 3), keepdims=True) / F32(448 * 6)
+    return np.where(tensor > 0, tensor, F32(1))
+
+
+def fit_channel(c, quantizer):
+    """The grid of each coordinate."""
+    lo, hi = c.astype(F32).min((1, 2), keepdims=True), c.astype(F32).max((1, 2), keepdims=True)
+    if quantizer.form == "true":
+        top = F32(2 ** quantizer.bits - 1)
+        return lo, (hi - lo) / top, F32(0), top
+    top = F32(2 ** (quantizer.bits - 1) - 1)
+    return np.zeros_like(lo), np.maximum(hi, -lo) / top, -top, top
+
+
+def channel_options(options):
+    return {"bits": take_bits(options), "rounding": take(options, "rounding", "half_even", ROUNDINGS), "form": take(options, "asym", "false", ("true", "false"))}
+
+
+def fp8(y, quantizer, stream, nudge):
+    most, table = (F32(448), E4M3) if quantizer.form == "e4m3" else (F32(57344), E5M2)
+    scale = np.abs(y).max(-1, keepdims=True) / most if quantizer.scale == "row" else np.ones_like(y[..., :1])
+    return np.where(scale == 0, F32(0), nearest(table, y / np.where(scale == 0, F32(1), scale)) * scale)
+
+
+def as_asym(quantizer, stream):
+    """What kivi codes with: values as rows, keys as the channels of a group of tokens."""
+    return quantizer._replace(name="asym", group=quantizer.group if stream == "v" else None)
+
+
+def channels(y, group):
+    """Whole groups of the tokens of [..., token, d] as [..., group of tokens, d, token]."""
+    whole = y.shape[-2] // group
+    return y[..., :whole * group, :].reshape(y.shape[:-2] + (whole, group, y.shape[-1])).swapaxes(-1, -2)
+
+
+def from_channels(coded, y, group, rest):
+    """The rows of `channels` again, and those of `rest` where y has tokens beyond the last whole group."""
+    out = rest.copy()
+    whole = y.shape[-2] // group * group
+    out[..., :whole, :] = coded.swapaxes(-1, -2).reshape(y.shape[:-2] + (whole, y.shape[-1]))
+    return out
+
+
+def kivi(y, quantizer, stream, nudge):
+    if stream == "v":
+        return uniform(y, as_asym(quantizer, stream), stream, nudge)
+    return from_channels(uniform(channels(y, quantizer.group), as_asym(quantizer, stream), stream, nudge), y, quantizer.group, stored(y, "f16"))
+
+
+def kivi_options(options):
+    return dict(PLAIN_ASYM, bits=int(take(options, "bits", "2", [str(b) for b in range(2, 9)])), group=int(take(options, "group", "32")),
+                scale=take(options, "scale", "f16", ("f32", "f16")))
+
+
+def kivi_payload(quantizer, stream, n_tokens, d):
+    if stream == "v":
+        return uniform_payload(as_asym(quantizer, stream), stream, n_tokens, d)
+    whole = n_tokens // quantizer.group * quantizer.group
+    return (uniform_payload(as_asym(quantizer, stream), stream, d, quantizer.group) * whole + 16.0 * (n_tokens - whole)) / n_tokens
+
+
+def kivi_refusal(quantizer, stream, d):
+    return uniform_refusal(quantizer, stream, d) if stream == "v" else None
+
+
+def kivi_grid(y, quantizer, stream):
+    """What has no codes is far from the middle of a huge step."""
+    if stream == "v":
+        return spread_grid(y, as_asym(quantizer, stream), stream)
+    grid = spread_grid(channels(y, quantizer.group), as_asym(quantizer, stream), stream)
+    return (from_channels(v, y, quantizer.group, np.full(y.shape, other)) for v, other in zip(grid, (0.0, 1e30, 0.0, 0.0)))
+
+
+@functools.lru_cache(None)
+def normal_codebook(bits):
+    """Centroids of the best 2^bits levels for N(0, 1) and the limits halfway between them, in binary32: Newton's method on the two conditions, cells
+    integrated by Gauss-Legendre."""
+    n = 2 ** bits
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    grid = np.linspace(-12, 12, 24001)
+    wide = np.cumsum(np.exp(-grid ** 2 / 6))  # the density's cube root: where many levels stand
+    c = np.interp((np.arange(n) + 0.5) / n, wide / wide[-1], grid)
+    for _ in range(60):
+        edge = np.concatenate([[-12.0], (c[1:] + c[:-1]) / 2, [12.0]])
+        half = np.diff(edge)[:, None] / 2
+        x = edge[:-1, None] + half * (1 + nodes)
+        f = np.exp(-x ** 2 / 2) * weights * half
+        mass, mean = f.sum(1), (f * x).sum(1) / f.sum(1)
+        density = np.exp(-edge ** 2 / 2) * (np.abs(edge) < 12)
+        low, high = density[:-1] * (mean - edge[:-1]) / mass / 2, density[1:] * (edge[1:] - mean) / mass / 2
+        step = np.linalg.solve(np.diag(1 - low - high) - np.diag(low[1:], -1) - np.diag(high[:-1], 1), mean - c)
+        c = c + step
+        if np.abs(step).max() < 1e-13:
+            break
+    assert (np.diff(c) > 0).all() and np.abs(step).max() < 1e-12
+    return c.astype(F32), ((c[1:] + c[:-1]) / 2).astype(F32)
+
+
+def lloyd_max(y, quantizer, stream, nudge):
+    centroids, limits = normal_codebook(quantizer.bits)
+    norm, root = np.sqrt((y.astype(F64) ** 2).sum(-1, keepdims=True)), np.sqrt(y.shape[-1])
+    v = (y.astype(F64) * (root / np.where(norm == 0, 1.0, norm))).astype(F32)
+    size = stored((norm * (1 + nudge)).astype(F32), quantizer.scale)
+    return centroids[np.searchsorted(limits, v, side="left")] * (size.astype(F64) / root).astype(F32)
+
+
+def lloyd_max_options(options):
+    take(options, "fit", "gaussian", ("gaussian",))
+    return {"bits": int(take(options, "bits", None, [str(b) for b in range(1, 9)])), "scale": take(options, "norm", "f16", ("f32", "f16"))}
+
+
+KINDS = {"exact": plain(lambda y: y, 4), "f16": plain(lambda y: stored(y, "f16"), 2), "bf16": plain(lambda y: stored(y, "bf16"), 2)}
+KINDS["sym"] = Kind(lambda options: uniform_options(options, "levels", ("symmetric", "full")), uniform, uniform_payload, uniform_refusal, spread_grid)
+KINDS["asym"] = Kind(lambda options: uniform_options(options, "zero", ("minimum", "integer")), uniform, uniform_payload, uniform_refusal, spread_grid)
+KINDS["hqq"] = Kind(lambda options: dict(PLAIN_ASYM, **grouped_options(options)), uniform, uniform_payload, uniform_refusal)
+KINDS["fp8"] = Kind(lambda options: {"form": take(options, "format", "e4m3", ("e4m3", "e5m2")), "scale": take(options, "scale", "row", ("none", "row"))}, fp8,
+                    lambda quantizer, stream, n_tokens, d: row_payload(d + (4 if quantizer.scale == "row" else 0), d))
+KINDS["channel"] = Kind(channel_options, lambda y, quantizer, stream, nudge: on_grid(y, quantizer, quantizer.fit),
+                        lambda quantizer, stream, n_tokens, d: row_payload(-(-d * quantizer.bits // 8), d),
+                        fit=fit_channel, fitted=lambda quantizer, d: 2 * d if quantizer.form == "true" else d)
+KINDS["mxfp4"] = block_kind("mxfp4", "e8m0")
+KINDS.update((name, block_kind(name, "f16")) for name in ("q4_0", "q5_0", "q8_0"))
+KINDS["nvfp4"] = block_kind("nvfp4", "e4m3", lambda options: {"form": take(options, "tensor", "calibrated", ("calibrated", "none"))},
+                            fit=fit_tensor, fitted=lambda quantizer, d: 1 if quantizer.form == "calibrated" else 0)
+KINDS["lloyd_max"] = Kind(lloyd_max_options, lloyd_max, lambda quantizer, stream, n_tokens, d: row_payload(-(-d * quantizer.bits // 8) + SCALE_BYTES[quantizer.scale], d))
+KINDS["kivi"] = Kind(kivi_options, kivi, kivi_payload, kivi_refusal, kivi_grid)
+
+
+def is_fitted(quantizer):
+    return KINDS[quantizer.name].fitted(quantizer, 1) > 0
+
+
+def fitted(quantizer, c):
+    """The quantizer with what calibration rows through the chain give it."""
+    return quantizer._replace(fit=KINDS[quantizer.name].fit(c, quantizer)) if is_fitted(quantizer) else quantizer
+
+
+def quantize(y, quantizer, stream, nudge=0.0):
+    """Rows through encoding and decoding, in binary32.
+
+    nudge moves what is rounded to a narrower format (scale and minimum) by that much of its size, before it is rounded: the caller learns so which
     rows stand where the last bits of binary32 decide the rounding.
     """
-    y = y.astype(F32)
-    if quantizer.name == "exact":
-        return y
-    if quantizer.name == "f16":
-        return y.astype(F16).astype(F32)
-    d, group = y.shape[-1], quantizer.group or y.shape[-1]
-    g = y.reshape(y.shape[:-1] + (d // group, group))
-    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
-    if quantizer.name == "sym":
-        levels = F32(2 ** (quantizer.bits - 1) - 1)
-        scale = store(np.abs(g).max(-1, keepdims=True) / levels * F32(1 + nudge))
-        q = g / np.where(scale == 0, F32(1), scale)
-        np.rint(q, out=q)
-        np.clip(q, -levels, levels, out=q)
-        q *= scale
-        return q.reshape(y.shape)
-    levels = F32(2 ** quantizer.bits - 1)
-    low, high = g.min(-1, keepdims=True), g.max(-1, keepdims=True)
-    low = store(low + F32(nudge) * np.maximum(np.abs(low), np.abs(high)))
-    scale = store(np.maximum(high - low, F32(0)) / levels * F32(1 + nudge))
-    q = (g - low) / np.where(scale == 0, F32(1), scale)
-    np.rint(q, out=q)
-    np.clip(q, 0, levels, out=q)
-    q *= scale
-    q += low
-    return q.reshape(y.shape)
+    return KINDS[quantizer.name].code(y.astype(F32), quantizer, stream, nudge)
 
 
-def row_bytes(quantizer, d):
-    if quantizer.name in ("f16", "exact"):
-        return d * (2 if quantizer.name == "f16" else 4)
-    number = 2 if quantizer.scale == "f16" else 4
-    return -(-d * quantizer.bits // 8) + d // (quantizer.group or d) * number * (2 if quantizer.name == "asym" else 1)
+def code_grid(y, quantizer, stream):
+    """Value of code 0, step, first and last code of each coordinate, as quantize uses them (a zero step as 1)."""
+    low, step, bottom, top = (np.asarray(v, F64) for v in KINDS[quantizer.name].grid(y.astype(F32), quantizer, stream))
+    return low, np.where(step > 0, step, 1.0), bottom, top
 
 
 # ---- codecs and their canonical text ----
 
-Element = collections.namedtuple("Element", "name by per form block ordinal", defaults=(None,) * 5)
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale")  # group None: the row
+Element = collections.namedtuple("Element", "name by per form size ordinal", defaults=(None,) * 5)
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 
 
@@ -267,47 +721,75 @@ def take(options, key, default, choices=None):
     return value
 
 
+LAYER_OR_HEAD = ("per", "layer", ("layer", "head"))
+# option -> (field of Element, default, its choices or how it is read); a size of None is the element's own rule
+ELEMENTS = {
+    "identity": {}, "unrope": {}, "rfft": {}, "dht": {}, "dct": {},
+    "hadamard": {"form": ("form", "sylvester", ("sylvester", "kronecker", "blocks"))},
+    "bdr": {"block": ("size", "16", int)},
+    "kronecker": {"a": ("size", "balanced", lambda text: None if text == "balanced" else int(text))},
+    "householder": {"k": ("size", "half", lambda text: None if text == "half" else int(text))},
+    "butterfly": {"angles": ("form", "random", ("random", "hadamard"))},
+    "isoclinic4": {"form": ("form", "fast", ("fast", "full"))},
+    "permutation": {"kind": ("form", "random", ("random", "zigzag")), "block": ("size", "16", int)},
+    "centre": {"by": ("by", None, ("bias", "mean")), "per": ("per", "head", ("layer", "head"))},
+    "scale": {"by": ("by", None, ("max",)), "per": LAYER_OR_HEAD},
+    "smooth": {"alpha": ("size", "0.5", float), "pairs": ("form", "false", ("true", "false")), "per": LAYER_OR_HEAD},
+}
+for _name in ("signs",) + tuple(DRAWN):
+    ELEMENTS[_name] = dict(ELEMENTS.get(_name, {}), per=LAYER_OR_HEAD)
+ALIASES = {"srht": "signs,hadamard", "srft": "signs,rfft", "hdhd": "signs,hadamard,signs,hadamard", "sdht": "signs,dht", "sdct": "signs,dct"}
+
+
 def parse_element(text):
     """Elements without their ordinals: an alias gives its own, identity none."""
     name, options = parse_call(text)
-    if name in ALIASES:
-        if options:
-            raise Unusable("options of the alias %s" % name)
+    if name in ALIASES and not options:
         return [e for part in ALIASES[name].split(",") for e in parse_element(part)]
-    by = per = form = block = None
-    if name in SEEDED:
-        per = take(options, "per", "layer", ("layer", "head"))
-    elif name == "hadamard":
-        form = take(options, "form", "sylvester", ("sylvester", "kronecker", "blocks"))
-    elif name == "bdr":
-        block = int(take(options, "block", "16"))
-    elif name == "centre":
-        by = take(options, "by", None, ("bias", "mean"))
-        per = take(options, "per", "head", ("layer", "head"))
-        per = None if by == "bias" else per  # a bias belongs to its head
-    elif name == "scale":
-        by = take(options, "by", None, ("max",))
-        per = take(options, "per", "layer", ("layer", "head"))
-    elif name not in ("identity", "unrope") and name not in FIXED:
-        raise Unusable("the twin knows no transform '%s'" % name)
+    if name not in ELEMENTS:
+        raise Unusable("the twin knows no transform '%s'" % text)
+    e = Element(name)
+    for option, (field, default, read) in ELEMENTS[name].items():
+        value = take(options, option, default, None if callable(read) else read)
+        e = e._replace(**{field: read(value) if callable(read) else value})
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
-    return [] if name == "identity" else [Element(name, by, per, form, block)]
+    if e.by == "bias":
+        e = e._replace(per=None)  # a bias belongs to its head
+    return [] if name == "identity" else [e]
+
+
+def element_seeded(e):
+    return e.name == "signs" or (e.name in DRAWN and (e.name, e.form) not in (("butterfly", "hadamard"), ("permutation", "zigzag")))
+
+
+def element_fits(e):
+    return e.name in ("scale", "smooth") or e.by == "mean" or e.form == "zigzag"
+
+
+def element_refusal(e, layer, stream, order):
+    """Why the element cannot be applied; None where it can."""
+    rope, d = layer.rope, layer.dim
+    rotary = rope.kind in ("normal", "neox")
+    if e.name in TAKES and not TAKES[e.name](d, e):
+        return "%s at d = %d" % (e.name, d)
+    if e.by == "bias" and layer.bias is None:
+        return "the model has no key bias"
+    if e.name == "unrope" and (stream != "k" or not rotary or rope.ext_factor != 0 or rope.attn_factor != 1 or rope.n_rot != d):
+        return "unrope does not undo this embedding"
+    if (e.name, e.form) == ("smooth", "true") and (d % 2 or (stream == "k" and rotary and (rope.n_rot != d or (rope.kind == "normal" and order == "native")))):
+        return "no pairs i, i + d/2"
+    return None
 
 
 def parse_quantizer(text):
     name, options = parse_call(text)
-    bits = group = scale = None
-    if name in ("sym", "asym"):
-        bits = int(take(options, "bits", None, [str(b) for b in range(2, 9)]))
-        group = take(options, "group", "row")
-        group = None if group == "row" else int(group)
-        scale = take(options, "scale", "f32", ("f32", "f16"))
-    elif name not in ("f16", "exact"):
+    if name not in KINDS:
         raise Unusable("the twin knows no quantizer '%s'" % name)
+    quantizer = Quantizer(name, **KINDS[name].parse(options))
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
-    return Quantizer(name, bits, group, scale)
+    return quantizer
 
 
 def parse_codec(text):
@@ -332,35 +814,26 @@ def parse_codec(text):
 
 
 def is_seeded(codec):
-    return codec is not None and any(e.name in SEEDED for e in codec.chain)
+    return codec is not None and any(map(element_seeded, codec.chain))
 
 
 def refusal(codec, layer, stream):
     """Why the codec cannot be applied at this layer; None where it can."""
     if codec is None:
         return None
-    for e in codec.chain:
-        if e.name in ("hadamard", "bdr") and FIXED[e.name](layer.dim, e) is None:
-            return "%s at d = %d" % (e.name, layer.dim)
-        if e.name in FOURIER and not (2 <= layer.dim <= 4096 and (layer.dim % 2 == 0 or e.name != "rffthash")):
-            return "%s at d = %d" % (e.name, layer.dim)
-        if e.name == "centre" and e.by == "bias" and layer.bias is None:
-            return "the model has no key bias"
-        if e.name == "unrope" and (stream != "k" or layer.rope.kind not in ("normal", "neox") or layer.rope.ext_factor != 0
-                                   or layer.rope.attn_factor != 1 or layer.rope.n_rot != layer.dim):
-            return "unrope does not undo this embedding"
-    if codec.quantizer.group and layer.dim % codec.quantizer.group:
-        return "groups of %d at d = %d" % (codec.quantizer.group, layer.dim)
-    return None
+    reasons = [element_refusal(e, layer, stream, codec.order) for e in codec.chain] + [KINDS[codec.quantizer.name].refusal(codec.quantizer, stream, layer.dim)]
+    return next((r for r in reasons if r), None)
 
 
-def bits_per_value(codec, dim, n_heads):
+def bits_per_value(codec, stream, n_tokens, dim, n_heads):
     """(payload, side) of one stream."""
     side = 0.0
     for e in codec.chain:
-        if (e.name == "centre" and e.by == "mean") or e.name == "scale":
-            side += 32.0 * dim / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
-    return 8.0 * row_bytes(codec.quantizer, dim) / dim, side
+        if element_fits(e):
+            values = -(-dim * (dim - 1).bit_length() // 32) if e.form == "zigzag" else dim // 2 if (e.name, e.form) == ("smooth", "true") else dim
+            side += 32.0 * values / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+    side += 32.0 * KINDS[codec.quantizer.name].fitted(codec.quantizer, dim) / (TOKENS_FOR_SIDE * dim)
+    return KINDS[codec.quantizer.name].payload(codec.quantizer, stream, n_tokens, dim), side
 
 
 # ---- captures ----
@@ -492,17 +965,19 @@ class Attention:
 def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
     """(y, calibration rows through it or None, inverse, gain) of one element; gain is what it multiplies a coordinate by, beside rotations."""
     d, h = layer.dim, layer.n_heads
-    if e.name in SEEDED:
-        places = [(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in ([ALL_HEADS] if e.per == "layer" else range(h))]
+    draws = [Draw(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in ([ALL_HEADS] if e.per == "layer" else range(h))]
     if e.name == "signs":
-        s = np.stack([signs(d, *place) for place in places])[:, None, None, :]
+        s = np.stack([signs(d, draw) for draw in draws])[:, None, None, :]
         return x * s, None if c is None else c * s, lambda y: y * s, 1.0
-    if e.name == "rffthash":
-        t = np.stack([rffthash_matrix(phases(d // 2, *place)) for place in places])[:, None]
-        return x @ t.swapaxes(-1, -2), None if c is None else c @ t.swapaxes(-1, -2), lambda y: y @ t, 1.0
-    if e.name in FIXED:
-        m = FIXED[e.name](d, e)
-        return x @ m.T, None if c is None else c @ m.T, lambda y: y @ m, 1.0
+    if e.name in FIXED or e.name in DRAWN:
+        if e.name in FIXED:
+            m = [FIXED[e.name](d, e)]
+        elif e.form == "zigzag":
+            m = [np.eye(d)[zigzag(row, e.size)] for row in largest(c, e.per).reshape(-1, d)]
+        else:
+            m = [DRAWN[e.name](d, e, draw) for draw in draws]
+        m = np.stack(m)
+        return through(x, m.swapaxes(1, 2)), None if c is None else through(c, m.swapaxes(1, 2)), lambda y: through(y, m), 1.0
     if e.name == "unrope":
         pairs, tables = rope_pairs(layer.rope, order), rope_tables(layer.rope, layer.pos)
         after = None if c is None else rotate(c, rope_tables(layer.rope, layer.pos_calibration), pairs, 1)
@@ -513,11 +988,24 @@ def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
         else:
             m = c.mean((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
         return x - m, None if c is None else c - m, lambda y: y + m, 1.0
-    if e.name == "scale":
-        high = np.abs(c).max((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32)
-        scale = np.where(high == 0, F32(1), F32(1) / np.where(high == 0, F32(1), high)).astype(F64)
+    if e.name in ("scale", "smooth"):
+        high = largest(c, e.per)
+        if e.form == "true":
+            high = np.maximum(high, np.roll(high, d // 2, -1))
+        safe = np.where(high == 0, F32(1), high)
+        scale = (F32(1) / safe if e.name == "scale" else (safe.astype(F64) ** -e.size).astype(F32)).astype(F64)
         return x * scale, c * scale, lambda y: y / scale, scale
     raise AssertionError(e.name)
+
+
+def largest(c, per):
+    """Largest absolute coordinates of the calibration rows, in binary32."""
+    return np.abs(c).max((1, 2) if per == "head" else (0, 1, 2), keepdims=True).astype(F32)
+
+
+def through(x, m):
+    """Rows x [head, document, token, d] times m [head or 1, d, d]."""
+    return (x.reshape(-1, x.shape[-1]) @ m[0]).reshape(x.shape) if len(m) == 1 else x @ m[:, None]
 
 
 def permutation(layer, stream, order):
@@ -526,12 +1014,12 @@ def permutation(layer, stream, order):
     return np.arange(layer.dim)
 
 
-def forward(codec, layer, stream, seed, campaign_seed):
-    """Evaluation rows through the chain, the inverses in the order in which they are applied, and the chain's gain per coordinate. What comes
-    before the first seeded element is kept with the layer."""
+def forward(codec, layer, stream, seed, campaign_seed, calibrate=False):
+    """Evaluation rows through the chain, the inverses in the order in which they are applied, the chain's gain per coordinate, and the calibration rows
+    through the chain where it or (calibrate) the quantizer is fitted to them. What comes before the first seeded element is kept with the layer."""
     chain = codec.chain
-    first = next((i for i, e in enumerate(chain) if e.name in SEEDED), len(chain))
-    fits = any(e.name == "scale" or e.by == "mean" for e in chain)
+    first = next((i for i, e in enumerate(chain) if element_seeded(e)), len(chain))
+    fits = calibrate or any(map(element_fits, chain))
     key = (stream, codec.order, chain[:first], fits)
     if key not in layer.prefixes:
         order = permutation(layer, stream, codec.order)
@@ -549,19 +1037,19 @@ def forward(codec, layer, stream, seed, campaign_seed):
     inverses = list(inverses)
     for e in chain[first:]:
         x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
-    return x, inverses, gain
+    return x, inverses, gain, c
 
 
 def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
     x, c, inverse, own = apply_element(e, layer, stream, order, seed, campaign_seed, x, c)
     inverses.insert(0, inverse)
-    if e.name in FIXED or e.name in ("rffthash", "unrope"):
+    if e.name in FIXED or e.name in DRAWN or e.name == "unrope":
         gain = gain.max(-1, keepdims=True)  # coordinates are mixed
     return x, c, gain * own
 
 
-def decode(y, quantizer, inverses, nudge=0.0):
-    x = quantize(y, quantizer, nudge).astype(F64)
+def decode(y, quantizer, stream, inverses, nudge=0.0):
+    x = quantize(y, quantizer, stream, nudge).astype(F64)
     for inverse in inverses:
         x = inverse(x)
     return x
@@ -597,31 +1085,32 @@ def measure(layer, rows, numerators, slacks):
     return values, slack
 
 
-def code_stream(layer, stream, y, quantizer, inverses):
-    """Decoded rows, the unit's squared error [head, document], and how far that moves where binary16 rounding of a scale is undecided."""
+def code_stream(layer, stream, y, quantizer, inverses, judged):
+    """Decoded rows, the unit's squared error [head, document], and (judged) how far that moves where the rounding of a scale is undecided."""
     def row_errors(x):
         x = x - layer.rows[stream]
         return np.einsum("hdti,hdti->hdt", x, x)
-    x = decode(y, quantizer, inverses)
+    x = decode(y, quantizer, stream, inverses)
     errors = row_errors(x)
     slack = np.zeros(errors.shape[:2])
-    if quantizer.scale == "f16":
-        moved = [np.abs(row_errors(decode(y, quantizer, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
+    if judged and narrow_scale(quantizer):
+        moved = [np.abs(row_errors(decode(y, quantizer, stream, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
         slack = np.maximum(*moved).sum(2)
     return x, errors.sum(2), slack
 
 
-def compute_group(layer, chains, seed, quantizers, campaign_seed):
-    """Answers of cells that differ by their quantizers alone. chains and each of quantizers: stream -> Codec / Quantizer."""
+def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
+    """Answers of cells that differ by their quantizers alone. chains and each of quantizers: stream -> Codec / Quantizer. Without `judged` the
+    slack of stored scales is left out: it is for the comparison."""
     if not chains:
         yield from (Answer((np.nan,) * 3, {}, {}) for _ in quantizers)  # nothing coded: no bits, no errors
         return
-    through = {s: forward(codec, layer, s, seed, campaign_seed) for s, codec in chains.items()}
+    through = {s: forward(codec, layer, s, seed, campaign_seed, any(is_fitted(q[s]) for q in quantizers)) for s, codec in chains.items()}
     for choice in quantizers:
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
-        for s, (y, inverses, _) in through.items():
-            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, choice[s], inverses)
-            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), layer.dim, layer.n_heads)
+        for s, (y, inverses, _, c) in through.items():
+            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, fitted(choice[s], c), inverses, judged)
+            p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.pos.shape[1], layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)
         bits = (np.mean(payload), np.mean(side), np.mean(payload) + np.mean(side))
@@ -636,29 +1125,28 @@ def candidates(layer, stream, codec, seed, campaign_seed):
     A value within a few roundings of the middle between two codes gets the one or the other by the last bits of a float transform; the squared
     error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
     """
-    y, inverses, gain = forward(codec, layer, stream, seed, campaign_seed)
-    quantizer, found = codec.quantizer, collections.defaultdict(list)
-    base = decode(y, quantizer, inverses)
+    y, inverses, gain, c = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
+    quantizer, found = fitted(codec.quantizer, c), collections.defaultdict(list)
+    base = decode(y, quantizer, stream, inverses)
 
     def add(other, rows):
         for h, n, t in zip(*np.nonzero(rows)):
             found[h, n].append((t, other[h, n, t] - base[h, n, t]))
 
-    if quantizer.scale == "f16":
+    if narrow_scale(quantizer):
         for nudge in (ROUNDING, -ROUNDING):
-            other = decode(y, quantizer, inverses, nudge)
+            other = decode(y, quantizer, stream, inverses, nudge)
             add(other, (other != base).any(-1))
-    if quantizer.name in ("sym", "asym"):
-        coded, moved = quantize(y, quantizer).astype(F64), y
-        low, step = code_grid(y, quantizer)
+    if KINDS[quantizer.name].grid:
+        coded, moved = quantize(y, quantizer, stream).astype(F64), y
+        low, step, bottom, top = code_grid(y, quantizer, stream)
         noise = ROUNDING * (gain * np.abs(layer.rows[stream]).max(-1, keepdims=True) + np.abs(moved)) / step
         place = (y - low) / step
         code = np.rint((coded - low) / step)
         off = place - code  # beside +-1/2 is undecided; beyond, the ends were clamped
         undecided = (np.abs(np.abs(off) - 0.5) < noise) & (step > 0)
-        levels = 2 ** (quantizer.bits - 1) - 1 if quantizer.name == "sym" else 2 ** quantizer.bits - 1
         to = code + np.sign(off)
-        undecided &= (to <= levels) & (to >= (-levels if quantizer.name == "sym" else 0))
+        undecided &= (to <= top) & (to >= bottom)
         rank = np.cumsum(undecided, -1)
         for k in range(1, int(rank.max()) + 1):
             chosen = undecided & (rank == k)
@@ -667,19 +1155,6 @@ def candidates(layer, stream, codec, seed, campaign_seed):
                 other = inverse(other)
             add(other, chosen.any(-1))
     return base, found
-
-
-def code_grid(y, quantizer):
-    """Value of code 0 and of a step, per coordinate, as quantize uses them (a zero step as 1)."""
-    g = y.astype(F32).reshape(y.shape[:-1] + (-1, quantizer.group or y.shape[-1]))
-    store = (lambda v: v.astype(F16).astype(F32)) if quantizer.scale == "f16" else (lambda v: v)
-    if quantizer.name == "sym":
-        low, step = F32(0), store(np.abs(g).max(-1, keepdims=True) / F32(2 ** (quantizer.bits - 1) - 1))
-    else:
-        low = store(g.min(-1, keepdims=True))
-        step = store((g.max(-1, keepdims=True) - low) / F32(2 ** quantizer.bits - 1))
-    step = np.where(step > 0, step, F32(1))
-    return (np.broadcast_to(v, g.shape).reshape(y.shape).astype(F64) for v in (low, step))
 
 
 def second_look(layer, codecs, seed, campaign_seed, answer, stated):
@@ -731,7 +1206,7 @@ def _start(captures):
     _captures.update(captures)
 
 
-def _work(task):
+def _work(task, judged=True):
     """task: (model, layer, campaign seed, [(seed, chains, [(cell, quantizers)])]) to [(cell, Answer)]."""
     global _layer
     model, number, campaign_seed, groups = task
@@ -739,7 +1214,7 @@ def _work(task):
         _layer = (model, number), Layer(_captures[model], number)
     out = []
     for seed, chains, members in groups:
-        answers = compute_group(_layer[1], chains, seed, [q for _, q in members], campaign_seed)
+        answers = compute_group(_layer[1], chains, seed, [q for _, q in members], campaign_seed, judged)
         out.extend((cell, answer) for (cell, _), answer in zip(members, answers))
     return out
 
@@ -1055,7 +1530,88 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
     return tally
 
 
+def compute(results_path, capture_paths):
+    """Computes the cells of a results file on one core and compares nothing: what bench/twin_ratio.py times."""
+    results, tally = Results(results_path), Tally()
+    captures = {c.model: c for c in map(Capture, capture_paths)}
+    check_sources(results, captures, "file", tally)
+    tasks, wanted = plan_tasks(results, captures, results.cells, tally)
+    if tally.failures:
+        raise Unusable(tally.failures[0])
+    _start(captures)
+    done = sum(len(_work(task, judged=False)) for task in tasks)
+    print("%d cells of %d computed" % (done, len(wanted)))
+
+
 # ---- selftest: known answers, and the definitions once more as plain loops in binary32 ----
+
+def naive_level(table, v):
+    """The nearest value of a table and its negatives, halves to the even place."""
+    best = min(range(len(table)), key=lambda i: (abs(abs(float(v)) - table[i]), i % 2))
+    return F32(-table[best] if v < 0 else table[best])
+
+
+def naive_number(v, form):
+    if form == "f16":
+        return F32(F16(v))
+    if form == "bf16":
+        m, e = np.frexp(float(v))
+        return F32(np.ldexp(round(m * 256), e - 8))
+    if form == "e4m3":
+        return naive_level(E4M3, v)
+    if form == "e8m0":
+        return F32(max(2.0 ** -127, 2.0 ** np.floor(np.log2(float(v) * 4 / 3)))) if v > 0 else F32(2.0 ** -127)
+    return F32(v)
+
+
+def naive_round(how, t):
+    t = F32(t)
+    if how == "half_up":
+        return int(np.floor(F32(t + F32(0.5))))
+    return int(np.sign(t)) * int(np.floor(abs(float(t)) + 0.5)) if how == "half_away" else round(float(t))
+
+
+def naive_group(r, q):
+    """One group or block, value by value."""
+    if q.name in ("exact", "f16", "bf16"):
+        return np.array([naive_number(v, q.name) for v in r], F32)
+    most, sign_of_most = F32(0), F32(0)
+    for v in r:
+        if abs(v) > most:
+            most, sign_of_most = abs(v), v
+    if q.name in ("mxfp4", "nvfp4"):
+        scale = F32(2.0 ** max(np.floor(np.log2(float(most))) - 2, -127)) if q.name == "mxfp4" and most else naive_level(E4M3, F32(most / F32(6)))
+        return np.array([naive_level(E2M1, F32(v / scale)) * scale if scale else F32(0) for v in r], F32)
+    if q.name == "q4_0":
+        d = F32(sign_of_most / F32(-8))
+        return np.array([F32(min(15, int(F32(F32(v * F32(F32(1) / d)) + F32(8.5)))) - 8) * F32(F16(d)) if d else F32(0) for v in r], F32)
+    if q.name == "lloyd_max":
+        levels, norm, root = normal_codebook(q.bits)[0], math.sqrt(sum(float(v) ** 2 for v in r)), math.sqrt(len(r))
+        near = [min(levels, key=lambda level: abs(float(level) - float(v) * root / norm)) for v in r] if norm else levels[:1] * len(r)
+        return np.array(near, F32) * F32(float(naive_number(F32(norm), q.scale)) / root)
+    ratios = [q.clip * (40 - k) / 40 for k in range(29)] if q.search else [q.clip]
+    tried = [naive_uniform(r, q, F32(c)) for c in ratios]
+    return min(tried, key=lambda out: sum((float(a) - float(b)) ** 2 for a, b in zip(out, r)))
+
+
+def naive_uniform(r, q, c):
+    b = q.bits
+    if q.name == "sym":
+        m = 2 ** (b - 1) - 1
+        bottom, steps = (-m - 1, m + 0.5) if q.form == "full" else (-m, m)
+        scale = naive_number(F32(c * max(abs(v) for v in r)) / F32(steps), q.scale)
+        return np.array([F32(min(m, max(bottom, naive_round(q.rounding, v / scale)))) * scale if scale else F32(0) for v in r], F32)
+    n, lo, hi = 2 ** b - 1, min(r), max(r)
+    if q.form == "integer":
+        lo, hi = F32(c * min(lo, F32(0))), F32(c * max(hi, F32(0)))
+        scale = naive_number(F32(hi - lo) / F32(n), q.scale)
+        zero = min(n, max(0, naive_round(q.rounding, -lo / scale))) if scale else 0
+        return np.array([F32(min(n, max(0, naive_round(q.rounding, v / scale) + zero)) - zero) * scale if scale else F32(0) for v in r], F32)
+    cut = F32(F32(F32(1) - c) * F32(0.5)) * F32(hi - lo)
+    low = naive_number(F32(lo + cut), q.scale)
+    scale = naive_number(max(F32(F32(hi - cut) - low), F32(0)) / F32(n), q.scale)
+    return np.array([F32(min(n, max(0, naive_round(q.rounding, F32(v - low) / scale)))) * scale + low if scale else low for v in r], F32)
+
 
 def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream):
     """One head's rows [document, token, d] coded row by row in binary32. cal: every head's calibration rows [head, document, token, d].
@@ -1148,17 +1704,18 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
             for there, _ in done:
                 r = there(r, p).astype(F32)
             return r
+        draw = Draw(0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream))
         if e.name == "signs":
-            s = signs(d, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)).astype(F32)
+            s = signs(d, draw).astype(F32)
             steps.append((lambda r, p, s=s: r * s,) * 2)
         elif e.name == "rffthash":
-            u = np.exp(1j * phases(d // 2, 0, seed, layer, ALL_HEADS if e.per == "layer" else h, e.ordinal, STREAMS.index(stream)))
+            u = np.exp(1j * angles(d // 2, draw))
             steps.append((lambda r, p, u=u: pairs_of(r, u, False), lambda r, p, u=u: pairs_of(r, u, True)))
         elif e.name == "hadamard" and e.form == "kronecker" and d % 3 * (d % 5) == 0:
             first = 12 if d % 3 == 0 else 20
             steps.append((lambda r, p, q=first: kronecker(r, q, False), lambda r, p, q=first: kronecker(r, q, True)))
         elif e.name in ("hadamard", "bdr"):
-            width = e.block if e.name == "bdr" else d & -d  # d itself where it is a power of two
+            width = e.size if e.name == "bdr" else d & -d  # d itself where it is a power of two
             steps.append((lambda r, p, width=width: butterflies(r, width),) * 2)
         elif e.name == "dht":
             steps.append((lambda r, p: hartley(r),) * 2)
@@ -1181,36 +1738,27 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
                 m = F32(1) / np.abs(rows).max(0)
                 steps.append((lambda r, p, m=m: r * m, lambda r, p, m=m: r / m))
 
-    def number(value):
-        return F32(F16(value)) if codec.quantizer.scale == "f16" else F32(value)
-
     def group(r):
-        name, b = codec.quantizer.name, codec.quantizer.bits
-        if name == "exact":
-            return r
-        if name == "f16":
-            return r.astype(F16).astype(F32)
-        out = np.zeros_like(r)
-        if name == "sym":
-            m = 2 ** (b - 1) - 1
-            scale = number(F32(max(abs(v) for v in r)) / F32(m))
-            for i, v in enumerate(r):
-                out[i] = F32(min(m, max(-m, round(float(F32(v / scale)))))) * scale if scale else 0
-            return out
-        n = 2 ** b - 1
-        low = number(min(r))
-        scale = number(F32(max(r) - low) / F32(n)) if max(r) != min(r) else F32(0)
-        for i, v in enumerate(r):
-            out[i] = F32(min(n, max(0, round(float(F32(F32(v - low) / scale)))))) * scale + low if scale else low
-        return out
+        return naive_group([F32(v) for v in r], codec.quantizer)
 
-    width, out = codec.quantizer.group or d, np.zeros(x.shape)
+    width, out = BLOCKS.get(codec.quantizer.name, (codec.quantizer.group or d,))[0], np.zeros(x.shape)
     for n in range(x.shape[0]):
+        rows = np.zeros(x.shape[1:], F32)
         for t in range(x.shape[1]):
             r = to_split(x[n, t]) if swap else x[n, t]
             for there, _ in steps:
                 r = there(r, pos[n, t]).astype(F32)
-            r = np.concatenate([group(r[i:i + width]) for i in range(0, d, width)])
+            rows[t] = r
+        for t in range(x.shape[1]):
+            if codec.quantizer.name != "kivi" or stream == "v":
+                rows[t] = np.concatenate([group(rows[t, i:i + width]) for i in range(0, d, width)])
+            elif t - t % width + width > len(rows):
+                rows[t] = rows[t].astype(F16).astype(F32)
+            elif t % width == 0:
+                for i in range(d):
+                    rows[t:t + width, i] = group(rows[t:t + width, i].copy())
+        for t in range(x.shape[1]):
+            r = rows[t]
             for _, back in reversed(steps):
                 r = back(r, pos[n, t]).astype(F32)
             out[n, t] = from_split(r) if swap else r
@@ -1293,6 +1841,13 @@ SELFTEST_CODECS = (
     ("chain=[bdr(block=4),dct];quantizer=sym(bits=4,group=4)", "chain=[hadamard(form=kronecker)];quantizer=asym(bits=3)"),
     ("chain=[hdhd];quantizer=sym(bits=4)", "chain=[sdht];quantizer=sym(bits=5)"),
     ("chain=[bdr];quantizer=sym(bits=4)", "exact"),
+    ("chain=[srft];quantizer=sym(bits=4,group=row,scale=f32,rounding=half_even,levels=full,clip=0.90000000000000002,search=false)", "exact"),
+    ("chain=[srht];quantizer=asym(bits=3,group=4,scale=bf16,rounding=half_up,zero=minimum,clip=0.94999999999999996,search=false)", "exact"),
+    ("exact", "chain=[srht];quantizer=asym(bits=4,group=row,scale=f16,rounding=half_even,zero=integer,clip=1,search=false)"),
+    ("exact", "chain=[srft];quantizer=sym(bits=4,group=4,scale=e4m3,rounding=half_away,levels=symmetric,clip=1,search=true)"),
+    ("chain=[srht];quantizer=lloyd_max(bits=3)", "chain=[srht];quantizer=lloyd_max(bits=5,norm=f32,fit=gaussian)"),
+    ("order=native;chain=[signs(per=layer),rfft];quantizer=kivi(bits=4,group=8,scale=f16)", "exact"),
+    ("chain=[unrope];quantizer=kivi(bits=3,group=4,scale=f32)", "chain=[];quantizer=kivi(bits=2,group=4,scale=f16)"),
     ("exact", "exact"),
 )
 
@@ -1319,7 +1874,7 @@ def synthetic_results(path, capture_paths):
                             heads = [naive_chain(c, x[ev][:, :, h], x[cal].transpose(2, 0, 1, 3), pos[ev], pos[cal],
                                                  g["k_bias"][h] if "k_bias" in g else None, layer.rope, h, number, seed, s) for h in range(layer.n_heads)]
                             decoded[s] = np.stack(heads, axis=2)
-                            bits.append(bits_per_value(c, layer.dim, layer.n_heads))
+                            bits.append(bits_per_value(c, s, pos.shape[1], layer.dim, layer.n_heads))
                         nothing = skipped or not codecs
                         payload, side = (np.nan, np.nan) if nothing else np.mean(bits, 0)
                         rows.append((capture.model, number, "arm%02d" % point, "", "".join(codecs) or "none", texts[0], texts[1], seeded, seed,
@@ -1387,25 +1942,36 @@ def selftest():
             failed.append(what)
             print("FAIL " + what)
 
-    for counter, key, words in (([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+    for counter, key, known in (([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
                                 ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
                                 ([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], [0xA4093822, 0x299F31D0], "d16cfe09 94fdcceb 5001e420 24126ea1")):
-        expect(" ".join("%08x" % w for w in philox4x32([counter], key)[0]) == words, "Philox known answer " + words)
+        expect(" ".join("%08x" % w for w in philox4x32([counter], key)[0]) == known, "Philox known answer " + known)
     first = philox4x32([[0, 0, 65535, 65536]], (0, 0))[0]
-    expect(all((signs(40, 0, 0, 0, ALL_HEADS, 0, 0)[i] < 0) == bool(int(first[i // 32]) >> (i % 32) & 1) for i in range(40)), "signs are the words' bits, lowest first")
-    expect(abs(signs(1 << 16, 7, 3, 2, 1, 1, 1).mean()) < 0.02, "signs are balanced")
+    expect(all((signs(40, Draw(0, 0, 0, ALL_HEADS, 0, 0))[i] < 0) == bool(int(first[i // 32]) >> (i % 32) & 1) for i in range(40)), "signs are the words' bits, lowest first")
+    expect(abs(signs(1 << 16, Draw(7, 3, 2, 1, 1, 1)).mean()) < 0.02, "signs are balanced")
 
+    draw = Draw(5, 1, 2, ALL_HEADS, 3, 0)
+    expect(np.array_equal(words(7, PURPOSE_SIGNS, Draw(0, 0, 0, ALL_HEADS, 0, 0))[:4], first), "the first words of a stream are its first block")
+    expect(abs(normals(1 << 16, draw).var() - 1) < 0.02 and sorted(shuffled(97, draw)) == list(range(97)), "normals and permutations are such")
+    even = (2, 8, 12, 20, 64, 80, 96, 112)
+    taken = {"hadamard": (2, 8, 64), "hadamard(form=kronecker)": (2, 8, 12, 20, 64, 80, 96), "hadamard(form=blocks)": even, "bdr(block=4)": (8, 12, 20, 64, 80, 96, 112),
+             "bdr(block=12)": (), "bdr": (64, 80, 96, 112), "rfft": (2, 3, 8, 12, 20, 63, 64, 80, 96, 112), "rffthash": even, "kronecker": (8, 12, 20, 63, 64, 80, 96, 112),
+             "kronecker(a=4)": (8, 12, 20, 64, 80, 96, 112), "householder(k=3)": (3, 8, 12, 20, 63, 64, 80, 96, 112), "butterfly": (2, 8, 64),
+             "butterfly(angles=hadamard)": (2, 8, 64), "givens": even, "rotor3": (3, 8, 12, 20, 63, 64, 80, 96, 112), "isoclinic4": (8, 12, 20, 64, 80, 96, 112),
+             "isoclinic4(form=full)": (8, 12, 20, 64, 80, 96, 112)}
+    taken["householder"] = taken["haar"] = taken["permutation"] = taken["dht"] = taken["dct"] = taken["rfft"]
+    expect({parse_element(text)[0].name for text in taken} == set(FIXED) | set(DRAWN), "every matrix is looked at")
+    for text, dimensions in taken.items():
+        e = parse_element(text)[0]
+        for d in (2, 3, 8, 12, 20, 63, 64, 80, 96, 112):
+            takes = e.name not in TAKES or bool(TAKES[e.name](d, e))
+            expect(takes == (d in dimensions), "%s at d = %d is taken or refused as the page says" % (text, d))
+            if takes:
+                m = FIXED[e.name](d, e) if e.name in FIXED else DRAWN[e.name](d, e, draw)
+                expect(m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13, "%s is orthogonal at d = %d" % (text, d))
+                if e.name in ("givens", "butterfly", "rotor3", "isoclinic4"):
+                    expect(abs(np.linalg.det(m) - 1) < 1e-12, "%s is a rotation at d = %d" % (text, d))
     for d in (2, 3, 8, 12, 20, 63, 64, 80, 96, 112):
-        made = {"rfft": rfft_matrix(d), "dht": dht_matrix(d), "dct": dct_matrix(d)}
-        made.update(("hadamard " + form, hadamard_matrix(d, form)) for form in ("sylvester", "kronecker", "blocks"))
-        made.update(("bdr %d" % block, bdr_matrix(d, block)) for block in (4, 12, 16))
-        if d % 2 == 0:
-            made["rffthash"] = rffthash_matrix(phases(d // 2, 7, 3, 2, 1, 1, 1))
-        there = {"rfft", "dht", "dct"} | ({"hadamard sylvester"} if d in (2, 8, 64) else set()) | ({"hadamard blocks", "rffthash"} if d % 2 == 0 else set())
-        there |= ({"hadamard kronecker"} if d in (2, 8, 12, 20, 64, 80, 96) else set()) | {"bdr %d" % block for block in (4, 16) if d % block == 0}
-        expect({name for name, m in made.items() if m is not None} == there, "what the page refuses at d = %d is refused" % d)
-        for name, m in made.items():
-            expect(m is None or (m.shape == (d, d) and np.abs(m @ m.T - np.eye(d)).max() < 1e-13), "%s is orthogonal at d = %d" % (name, d))
         x = np.random.RandomState(d).randn(d)
         y, h = np.fft.fft(x) / np.sqrt(d), (d - 1) // 2
         packed = np.concatenate([[y[0].real], np.sqrt(2) * y[1:h + 1].real, [y[d // 2].real] if d % 2 == 0 else [], np.sqrt(2) * y[1:h + 1].imag])
@@ -1414,6 +1980,16 @@ def selftest():
     for p, row in ((12, "-+-+---+++-+"), (20, "-+-++----+-+-++++--+")):
         m = paley(p)
         expect(np.array_equal(m @ m.T, p * np.eye(p)) and np.array_equal(m + m.T, 2 * np.eye(p)) and "".join("+-"[int(v < 0)] for v in m[1]) == row, "P_%d is the page's" % p)
+    g = normals(144, draw).reshape(12, 12)
+    r = positive_q(g).T @ g
+    expect(np.abs(np.tril(r, -1)).max() < 1e-13 and (np.diagonal(r) > 0).all(), "G = Q R with a positive diagonal")
+    h = householder_matrix(12, 3, draw)
+    expect(np.linalg.matrix_rank(np.eye(12) - h) == 3 and abs(np.linalg.det(h) + 1) < 1e-12, "three reflectors leave nine dimensions and turn the sign")
+    expect(np.allclose(np.abs(butterfly_matrix(16, "hadamard", draw)), 0.25), "the butterfly at pi/4 is flat")
+    q, v = quaternion_matrix([0, 1, 0, 0]), np.array([0, 0, 1, 0])
+    expect(np.array_equal(q @ v, [0, 0, 0, 1]) and np.array_equal(quaternion_matrix([0, 1, 0, 0], right=True) @ v, [0, 0, 0, -1]), "i j = k and j i = -k")
+    expect(list(zigzag([3, 8, 1, 8, 5, 2, 7, 0], 4)) == [1, 4, 0, 7, 3, 6, 5, 2], "channels are dealt in zigzag")
+
     rope = Rope("neox", 8, 1e4, 1.0, 0.0, 1.0, None)
     x, pos = np.random.RandomState(1).randn(2, 3, 8), np.array([[0, 1, 383], [5, 6, 70000]])
     turned = rotate(x, rope_tables(rope, pos), rope_pairs(rope, "native"), 1)
@@ -1429,14 +2005,32 @@ def selftest():
                     q = parse_quantizer(text % (bits, group, scale))
                     g = rows.reshape(200, -1, q.group or 64)
                     step = np.abs(g).max(-1) / (2 ** (bits - 1) - 1) if q.name == "sym" else (g.max(-1) - g.min(-1)) / (2 ** bits - 1)
-                    error = np.abs(quantize(rows, q).reshape(g.shape) - g).max(-1)
+                    error = np.abs(quantize(rows, q, "k").reshape(g.shape) - g).max(-1)
                     room = np.abs(g).max(-1) * (2.0 ** -9 if scale == "f16" else 2.0 ** -22)  # what rounding the scale moves the ends by
                     expect((error <= step / 2 + room).all() and not error[0].any(), "error of %s is at most half a step" % (q,))
-    expect(np.abs(quantize(rows, parse_quantizer("f16")) - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact")), rows.astype(F32)), "f16, exact")
-    half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"))
+    expect(np.abs(quantize(rows, parse_quantizer("f16"), "k") - rows).max() < 2e-3 and np.array_equal(quantize(rows, parse_quantizer("exact"), "k"), rows.astype(F32)), "f16, exact")
+    for text in ("mxfp4", "nvfp4(tensor=none)", "q4_0", "bf16", "sym(bits=4,group=16,search=true,scale=e8m0)", "sym(bits=8,levels=full,clip=0.8)",
+                 "asym(bits=4,group=16,clip=0.9,scale=e4m3)", "asym(bits=2,zero=integer,search=true)", "asym(bits=3,zero=integer,rounding=half_away,group=8,scale=e8m0)"):
+        q = parse_quantizer(text)
+        width = BLOCKS.get(q.name, (q.group or 64,))[0]
+        naive = np.array([np.concatenate([naive_group(list(r[i:i + width]), q) for i in range(0, 64, width)]) for r in rows[:40].astype(F32)])
+        expect(np.array_equal(quantize(rows[:40], q, "k"), naive), "%s value by value" % text)
+    half = quantize(np.array([[7.0, 0.5, 1.5, 2.5, -0.5, -1.5]]), parse_quantizer("sym(bits=4)"), "k")
     expect(np.array_equal(half, [[7, 0, 2, 2, 0, -2]]), "ties go to the even code")
-    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256)):
-        expect(row_bytes(parse_quantizer(text), 64) == size, "%s takes %d bytes at d = 64" % (text, size))
+    for text, size in (("sym(bits=3)", 28), ("sym(bits=4,group=32)", 40), ("asym(bits=4,scale=f16)", 36), ("f16", 128), ("exact", 256),
+                       ("sym(bits=4,group=16,scale=e4m3)", 36), ("asym(bits=3,zero=integer)", 29), ("mxfp4", 34), ("nvfp4(tensor=none)", 36), ("q4_0", 36),
+                       ("q5_0", 44), ("q8_0", 68), ("fp8", 68), ("bf16", 128), ("lloyd_max(bits=4)", 34), ("lloyd_max(bits=1,norm=f32)", 12)):
+        q = parse_quantizer(text)
+        expect(KINDS[q.name].payload(q, "k", 1, 64) * 64 == 8 * size, "%s takes %d bytes at d = 64" % (text, size))
+    expect(np.abs(normal_codebook(4)[0][8:] - [0.1284, 0.3880, 0.6568, 0.9423, 1.2562, 1.6180, 2.0690, 2.7326]).max() < 6e-5, "Max's sixteen levels")
+    coded = quantize(rows, parse_quantizer("lloyd_max(bits=4)"), "k")
+    expect(abs(((coded - rows) ** 2).sum() / (rows ** 2).sum() / 0.0092 - 1) < 0.04 and not coded[0].any(), "the error of lloyd_max on normal rows, and zeros")
+    q = parse_quantizer("kivi")
+    expect([KINDS["kivi"].payload(q, stream, 64, 128) for stream in STREAMS] == [3, 3] and KINDS["kivi"].payload(q, "k", 65, 128) * 65 == 64 * 3 + 16,
+           "kivi takes 3 bits, 16 beyond the groups")
+    turned = quantize(np.swapaxes(rows[:64].reshape(2, 32, 64), 1, 2), parse_quantizer("asym(bits=2,scale=f16)"), "v")
+    expect(np.array_equal(quantize(rows[:70], q, "k"), np.concatenate([np.swapaxes(turned, 1, 2).reshape(64, 64), rows[64:70].astype(F16)])),
+           "kivi is asym of the channels of 32 tokens, and binary16 beyond")
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
             parse_codec(text)
@@ -1450,7 +2044,7 @@ def selftest():
         synthetic_capture(paths[1], "halves", "neox", 16, with_bias=True)
         synthetic_capture(paths[2], "dozens", "neox", 12, with_bias=True)
         capture = Capture(paths[1])
-        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": Quantizer("sym", b, None, "f32")} for b in (2, 3, 8)], 0):
+        for answer in compute_group(Layer(capture, 0), {"k": parse_codec("chain=[srht];quantizer=exact")}, 0, [{"k": parse_quantizer("sym(bits=%d)" % b)} for b in (2, 3, 8)], 0):
             expect((answer.values["softmax_kl"] >= 0).all(), "KL is not negative")
         synthetic_results(paths[3], paths[:3])
         tally = check(paths[3], paths[:3], workers=1, quiet=True)
@@ -1482,10 +2076,20 @@ def main():
     p.add_argument("--expect", choices=["demo"], help="the cells of the demonstration have to be there")
     p.add_argument("--split", choices=["default", "file"], default="default", help="the page's split (default), or the one that the results file names")
     p.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    p = verbs.add_parser("compute", help="compute the cells of a results file, write and compare nothing")
+    p.add_argument("results")
+    p.add_argument("captures", nargs="+")
+    p.add_argument("--profile", action="store_true", help="show where the time goes")
     a = parser.parse_args()
     try:
         if a.verb == "selftest":
             return selftest()
+        if a.verb == "compute":
+            with cProfile.Profile() if a.profile else contextlib.nullcontext() as profile:
+                compute(a.results, a.captures)
+            if profile:
+                pstats.Stats(profile).sort_stats("tottime").print_stats(5)
+            return 0
         return 1 if check(a.results, a.captures, a.cells, a.expect, a.split, a.workers).failures else 0
     except (Unusable, OSError, KeyError, ValueError) as problem:
         print("twin.py: %s: %s" % (type(problem).__name__, problem), file=sys.stderr)
