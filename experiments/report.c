@@ -17,6 +17,8 @@ void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPO
         (void)snprintf(text, GYRE_REPORT_NUMBER, "%.3g [%.3g, %.3g]", mean, lo, hi);
 }
 
+enum { DISCORDS_SHOWN = 24 }; /* lines of a list that a reader still reads */
+
 static void p_text(double p, char text[GYRE_REPORT_NUMBER])
 {
     if (isnan(p))
@@ -188,11 +190,13 @@ static gyre_status order(gyre_table *t, const char *a, const char *b, FILE *out,
     GYRE_TRY(gyre_discords(t, ma, mb, GYRE_REPORT_ALPHA, &pairs, &n, &examined, err));
     (void)fprintf(out, "\n%s against %s: of %zu pairs of arms at equal grid points, %zu are ordered oppositely (exploratory: both paired 95 %% intervals exclude no difference)\n",
                   a, b, examined, n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && i < DISCORDS_SHOWN; i++) {
         const gyre_discord *d = &pairs[i];
         (void)fprintf(out, "  %-20s %-*s %-*s beats %-*s by %s (x%.3g [%.3g, %.3g]) but loses by %s (x%.3g [%.3g, %.3g])\n", t->sources[d->source].name, point_width(t), d->point,
                       arm_width(t), d->better_by_a, arm_width(t), d->better_by_b, a, d->ratio_a, d->ratio_a_lo, d->ratio_a_hi, b, d->ratio_b, d->ratio_b_lo, d->ratio_b_hi);
     }
+    if (n > DISCORDS_SHOWN)
+        (void)fprintf(out, "  and %zu more: `gyre figures` writes all of nmse and softmax_kl to order.csv\n", n - DISCORDS_SHOWN);
 done:
     return st;
 }
