@@ -75,13 +75,14 @@ for f in files:
 
 # Public functions are used: declared in a header, called somewhere else than where they are defined.
 texts = {f: open(f, encoding="utf-8").read() for f in code}
+words = {f: set(re.findall(r"\w+", text)) for f, text in texts.items()}
 for f in code:
     if not f.endswith(".h") or f.startswith("tests/"):
         continue
     for name in set(re.findall(r"\b(gyre_\w+)\s*\(", re.sub(r"/\*.*?\*/", "", texts[f], flags=re.S))):
         if name.isupper() or f"typedef" in name or name == "gyre_verb_run":
             continue
-        users = [g for g in code if g != f and g != f[:-2] + ".c" and re.search(r"\b" + name + r"\b", texts[g])]
+        users = [g for g in code if g != f and g != f[:-2] + ".c" and name in words[g]]
         own = len(re.findall(r"\b" + name + r"\b", texts.get(f[:-2] + ".c", ""))) > 1 or len(re.findall(r"\b" + name + r"\(", texts[f])) > 1
         check(bool(users) or own, f"{f}: {name} is used by nothing")
 

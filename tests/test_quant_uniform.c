@@ -165,37 +165,6 @@ static void any_size_any_bytes(void **state)
     assert_true(coded > 1000 && refused > 100);
 }
 
-static void idempotent_where_flagged(void **state)
-{
-    (void)state;
-    enum { D = 64, ROWS = 200 };
-    static const float sizes[] = {1.0f, 1e-44f, 1e-38f, 1e-3f, 50.0f};
-    size_t flagged = 0;
-    float x[D], y[D], calibration[HEADS * D];
-    uint8_t bytes[BYTES_MOST], again[BYTES_MOST];
-    normals(calibration, HEADS * D, 13);
-    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
-        gyre_quantizer *q = made_and_fitted(variants[v], D, calibration, 1);
-        bool bare = strstr(variants[v], "scale=none") != NULL;
-        if ((q->type->flags & GYRE_IDEMPOTENT) == 0 && !bare) {
-            gyre_quantizer_free(q);
-            continue;
-        }
-        flagged++;
-        for (uint32_t r = 0; r < ROWS; r++)
-            for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-                normals(x, D, 1000 + r);
-                for (size_t i = 0; i < D; i++)
-                    x[i] *= sizes[s] * (i % 5 == 0 ? 0.01f : 1.0f);
-                code_row(q, x, bytes, y);
-                code_row(q, y, again, NULL);
-                assert_memory_equal(bytes, again, q->type->row_bytes(q->state));
-            }
-        gyre_quantizer_free(q);
-    }
-    assert_int_equal(flagged, 4); /* bf16, fp8 bare (two), mxfp4 */
-}
-
 static void check_bytes(const char *text, const float *x, size_t dim, const uint8_t *want, size_t n)
 {
     gyre_quantizer *q = make(text, dim);
@@ -601,7 +570,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_and_strides),
         cmocka_unit_test(any_size_any_bytes),
-        cmocka_unit_test(idempotent_where_flagged),
         cmocka_unit_test(layouts),
         cmocka_unit_test(ggml_bytes),
         cmocka_unit_test(ggml_overflow_is_refused),
