@@ -1,0 +1,122 @@
+"""Codecs and their canonical text: what a text means, where it is refused, what it costs."""
+import collections
+
+from twin_common import TOKENS_FOR_SIDE, Unusable, parse_call, split_list, take
+from twin_quantizers import KINDS, Quantizer
+from twin_transforms import DRAWN, TAKES
+
+Element = collections.namedtuple("Element", "name by per form size ordinal", defaults=(None,) * 5)
+Codec = collections.namedtuple("Codec", "order chain quantizer")
+LAYER_OR_HEAD = ("per", "layer", ("layer", "head"))
+# option -> (field of Element, default, its choices or how it is read); a size of None is the element's own rule
+ELEMENTS = {
+    "identity": {}, "unrope": {}, "rfft": {}, "dht": {}, "dct": {},
+    "hadamard": {"form": ("form", "sylvester", ("sylvester", "kronecker", "blocks"))},
+    "bdr": {"block": ("size", "16", int)},
+    "kronecker": {"a": ("size", "balanced", lambda text: None if text == "balanced" else int(text))},
+    "householder": {"k": ("size", "half", lambda text: None if text == "half" else int(text))},
+    "butterfly": {"angles": ("form", "random", ("random", "hadamard"))},
+    "isoclinic4": {"form": ("form", "fast", ("fast", "full"))},
+    "permutation": {"kind": ("form", "random", ("random", "zigzag")), "block": ("size", "16", int)},
+    "centre": {"by": ("by", None, ("bias", "mean")), "per": ("per", "head", ("layer", "head"))},
+    "scale": {"by": ("by", None, ("max",)), "per": LAYER_OR_HEAD},
+    "smooth": {"alpha": ("size", "0.5", float), "pairs": ("form", "false", ("true", "false")), "per": LAYER_OR_HEAD},
+}
+for _name in ("signs",) + tuple(DRAWN):
+    ELEMENTS[_name] = dict(ELEMENTS.get(_name, {}), per=LAYER_OR_HEAD)
+ALIASES = {"srht": "signs,hadamard", "srft": "signs,rfft", "hdhd": "signs,hadamard,signs,hadamard", "sdht": "signs,dht", "sdct": "signs,dct"}
+
+
+def parse_element(text):
+    """Elements without their ordinals: an alias gives its own, identity none."""
+    name, options = parse_call(text)
+    if name in ALIASES and not options:
+        return [e for part in ALIASES[name].split(",") for e in parse_element(part)]
+    if name not in ELEMENTS:
+        raise Unusable("the twin knows no transform '%s'" % text)
+    e = Element(name)
+    for option, (field, default, read) in ELEMENTS[name].items():
+        value = take(options, option, default, None if callable(read) else read)
+        e = e._replace(**{field: read(value) if callable(read) else value})
+    if options:
+        raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
+    if e.by == "bias":
+        e = e._replace(per=None)  # a bias belongs to its head
+    return [] if name == "identity" else [e]
+
+
+def element_seeded(e):
+    return e.name == "signs" or (e.name in DRAWN and (e.name, e.form) not in (("butterfly", "hadamard"), ("permutation", "zigzag")))
+
+
+def element_fits(e):
+    return e.name in ("scale", "smooth") or e.by == "mean" or e.form == "zigzag"
+
+
+def element_refusal(e, layer, stream, order):
+    """Why the element cannot be applied; None where it can."""
+    rope, d = layer.rope, layer.dim
+    rotary = rope.kind in ("normal", "neox")
+    if e.name in TAKES and not TAKES[e.name](d, e):
+        return "%s at d = %d" % (e.name, d)
+    if e.by == "bias" and layer.bias is None:
+        return "the model has no key bias"
+    if e.name == "unrope" and (stream != "k" or not rotary or rope.ext_factor != 0 or rope.attn_factor != 1 or rope.n_rot != d):
+        return "unrope does not undo this embedding"
+    if (e.name, e.form) == ("smooth", "true") and (d % 2 or (stream == "k" and rotary and (rope.n_rot != d or (rope.kind == "normal" and order == "native")))):
+        return "no pairs i, i + d/2"
+    return None
+
+
+def parse_quantizer(text):
+    name, options = parse_call(text)
+    if name not in KINDS:
+        raise Unusable("the twin knows no quantizer '%s'" % name)
+    quantizer = Quantizer(name, **KINDS[name].parse(options))
+    if options:
+        raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
+    return quantizer
+
+
+def parse_codec(text):
+    """Canonical text to a Codec; None for 'exact', an untouched stream."""
+    if text == "exact":
+        return None
+    fields = {}
+    for part in split_list(text, ";"):
+        key, equals, value = part.partition("=")
+        if not equals or key in fields:
+            raise Unusable("'%s' in '%s'" % (part, text))
+        fields[key] = value
+    order = take(fields, "order", "half_split", ("half_split", "native"))
+    chain = take(fields, "chain", "[]")
+    quantizer = parse_quantizer(take(fields, "quantizer", None))
+    for off in ("window", "sink"):
+        take(fields, off, "0", ("0",))
+    if fields or not (chain.startswith("[") and chain.endswith("]")):
+        raise Unusable("codec '%s'" % text)
+    elements = [e for part in split_list(chain[1:-1], ",") for e in parse_element(part)]
+    return Codec(order, tuple(e._replace(ordinal=ordinal) for ordinal, e in enumerate(elements)), quantizer)
+
+
+def is_seeded(codec):
+    return codec is not None and any(map(element_seeded, codec.chain))
+
+
+def refusal(codec, layer, stream):
+    """Why the codec cannot be applied at this layer; None where it can."""
+    if codec is None:
+        return None
+    reasons = [element_refusal(e, layer, stream, codec.order) for e in codec.chain] + [KINDS[codec.quantizer.name].refusal(codec.quantizer, stream, layer.dim)]
+    return next((r for r in reasons if r), None)
+
+
+def bits_per_value(codec, stream, n_tokens, dim, n_heads):
+    """(payload, side) of one stream."""
+    side = 0.0
+    for e in codec.chain:
+        if element_fits(e):
+            values = -(-dim * (dim - 1).bit_length() // 32) if e.form == "zigzag" else dim // 2 if (e.name, e.form) == ("smooth", "true") else dim
+            side += 32.0 * values / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
+    side += 32.0 * KINDS[codec.quantizer.name].fitted(codec.quantizer, dim) / (TOKENS_FOR_SIDE * dim)
+    return KINDS[codec.quantizer.name].payload(codec.quantizer, stream, n_tokens, dim), side
