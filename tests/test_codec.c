@@ -278,6 +278,9 @@ static void joint_quantizers_need_both_streams(void **state)
         gyre_codec_free(codec);
         assert_true(gyre_option_parse(gyre_option_find(specs[1].quantizer->options, other), &specs[1].options, k == 0 ? "0.2" : "3", NULL));
         assert_int_equal(gyre_codec_new(streams, 2, 1, &codec, &error), GYRE_E_APPLICABLE);
+        specs[0] = spec_of("sym", "4"); /* the one that is told of is the joint one */
+        assert_int_equal(gyre_codec_new(streams, 2, 1, &codec, &error), GYRE_E_APPLICABLE);
+        assert_non_null(strstr(error.message, names[k]));
     }
 }
 
