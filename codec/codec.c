@@ -106,7 +106,8 @@ bool gyre_codec_applies(const gyre_codec_stream *streams, size_t n_streams, char
 {
     const gyre_codec_spec *spec = streams[0].spec;
     if (gyre_codec_joint(spec) != (n_streams == 2) || (n_streams == 2 && !same_quantizer(spec, streams[1].spec))) {
-        (void)snprintf(why, GYRE_WHY, "%.60s codes K and V together: give both streams the same quantizer", spec->quantizer->name);
+        const gyre_codec_spec *joint = gyre_codec_joint(spec) ? spec : streams[n_streams - 1].spec;
+        (void)snprintf(why, GYRE_WHY, "%.60s codes K and V together: give both streams the same quantizer and options", joint->quantizer->name);
         return false;
     }
     for (size_t s = 0; s < n_streams; s++) {

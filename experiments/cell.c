@@ -191,7 +191,7 @@ typedef struct reading {
     const gyre_unit *unit;
     const gyre_codec *codec[2]; /* by stream */
     gyre_read read[2];
-    double bits, values;        /* fetched so far, and the visible values they stand for */
+    double bits[2], values[2];  /* by stream: fetched so far, and the visible values they stand for */
     void *scratch;
 } reading;
 
@@ -207,16 +207,16 @@ static gyre_status reader_scores(void *context, size_t r, float *scores, gyre_er
 {
     reading *x = context;
     gyre_read read = visible(x, GYRE_K, r);
-    x->values += (double)((read.last - read.first) * x->unit->dim);
-    return gyre_codec_read_scores(x->codec[GYRE_K], &read, x->unit->q + r * x->unit->dim, scores, &x->bits, x->scratch, err);
+    x->values[GYRE_K] += (double)((read.last - read.first) * x->unit->dim);
+    return gyre_codec_read_scores(x->codec[GYRE_K], &read, x->unit->q + r * x->unit->dim, scores, &x->bits[GYRE_K], x->scratch, err);
 }
 
 static gyre_status reader_output(void *context, size_t r, const float *weights, float *output, gyre_error *err)
 {
     reading *x = context;
     gyre_read read = visible(x, GYRE_V, r);
-    x->values += (double)((read.last - read.first) * x->unit->dim);
-    return gyre_codec_read_output(x->codec[GYRE_V], &read, weights, output, &x->bits, x->scratch, err);
+    x->values[GYRE_V] += (double)((read.last - read.first) * x->unit->dim);
+    return gyre_codec_read_output(x->codec[GYRE_V], &read, weights, output, &x->bits[GYRE_V], x->scratch, err);
 }
 
 /* Which streams of the arm are read by the query. */
@@ -286,6 +286,24 @@ done:
     return st;
 }
 
+/* Bits per value, means over the coded streams. A stream that nothing read by the query counts as read whole. */
+static void count_bits(const gyre_layer *l, const coders *c, const double bytes[2], const reading *read, gyre_cell *cell)
+{
+    double values = (double)(l->n_heads * l->n_evaluation * l->tokens * l->dim), streams = 0.0, packed = 0.0, side = 0.0, fetched = 0.0;
+    for (size_t g = 0; g < c->n; g++) {
+        gyre_stream stream = c->group[g].stream[0];
+        double n = (double)c->group[g].n;
+        streams += n;
+        packed += bytes[g];
+        side += gyre_codec_side_bits(c->codec[g]) * n;
+        fetched += read->values[stream] > 0.0 ? read->bits[stream] / read->values[stream] : 8.0 * bytes[g] / values;
+    }
+    cell->payload_bits = streams > 0.0 ? 8.0 * packed / (streams * values) : 32.0;
+    cell->side_bits = streams > 0.0 ? side / streams : 0.0;
+    cell->total_bits = cell->payload_bits + cell->side_bits;
+    cell->read_bits = read->values[GYRE_K] + read->values[GYRE_V] > 0.0 ? fetched / streams : cell->payload_bits;
+}
+
 gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gyre_metric_type *const *metrics, size_t n_metrics, uint64_t campaign_seed,
                               gyre_cell *cell, gyre_cell_work *w, gyre_error *err)
 {
@@ -293,7 +311,7 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gy
     coders c = {0};
     reading read = {0};
     unsigned reads = 0;
-    double bytes = 0.0, side = 0.0, streams = 0.0, centred = 0.0, values = (double)(l->n_heads * l->n_evaluation * l->tokens * l->dim);
+    double bytes[2] = {0.0, 0.0}, centred = 0.0;
     for (size_t m = 0; m < n_metrics; m++)
         reads |= gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? metrics[m]->reads : 0;
     if (reads & GYRE_METRIC_QUERIES)
@@ -302,18 +320,11 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gy
     for (size_t d = 0; d < l->n_evaluation; d++) {
         for (size_t g = 0; g < c.n; g++) {
             GYRE_TRY(code_document(l, &c, g, d, w, err));
-            bytes += (double)w->packed_size[g];
+            bytes[g] += (double)w->packed_size[g];
         }
         GYRE_TRY(measure_document(l, arm, &c, metrics, n_metrics, reads, d, cell, w, &read, &centred, err));
     }
-    for (size_t g = 0; g < c.n; g++) {
-        side += gyre_codec_side_bits(c.codec[g]) * (double)c.group[g].n;
-        streams += (double)c.group[g].n;
-    }
-    cell->payload_bits = streams > 0.0 ? 8.0 * bytes / (streams * values) : 32.0;
-    cell->side_bits = streams > 0.0 ? side / streams : 0.0;
-    cell->total_bits = cell->payload_bits + cell->side_bits;
-    cell->read_bits = read.values > 0.0 ? read.bits / read.values : cell->payload_bits;
+    count_bits(l, &c, bytes, &read, cell);
     cell->n_documents = l->n_evaluation;
     cell->n_heads = l->n_heads;
     flag_floor(l, arm, centred, cell);

@@ -83,19 +83,20 @@ static int set_in_arm(const gyre_axis *axis, gyre_arm *arm, size_t value, char *
     return result;
 }
 
-/* Tries the last value of the axis in every arm; false with a fault when one refuses it. *acts when one takes it. */
+/* Tries the last value of the axis in every arm; false with a fault when one refuses it, or gets a chain whose frames do not fit. *acts when one takes it. */
 static bool try_value(gyre_config *c, const gyre_axis *axis, const gyre_yaml_node *node, const char *path, bool *acts)
 {
+    const bool in_chain = axis->part == GYRE_AXIS_CHAIN || axis->element != NULL;
     char why[GYRE_WHY];
     for (size_t a = 0; a < c->n_arms; a++) {
         gyre_arm copy = c->arms[a];
         int r = set_in_arm(axis, &copy, axis->n_values - 1, why);
+        bool ill_typed = false;
         *acts = *acts || r != 0;
-        for (int s = 0; s < 2 && r > 0 && axis->part == GYRE_AXIS_CHAIN; s++)
-            if (copy.codes[s] && axis->on[s] && !gyre_chain_check(&copy.codec[s].chain, (gyre_stream)s, why))
-                r = -1;
-        if (r < 0) {
-            gyre_yaml_fault(c->yaml, node, path, "%s%s%.60s", why, axis->part == GYRE_AXIS_CHAIN ? ", in arm " : "", axis->part == GYRE_AXIS_CHAIN ? copy.name : "");
+        for (int s = 0; s < 2 && r > 0 && in_chain && !ill_typed; s++)
+            ill_typed = copy.codes[s] && axis->on[s] && !gyre_chain_check(&copy.codec[s].chain, (gyre_stream)s, why);
+        if (r < 0 || ill_typed) {
+            gyre_yaml_fault(c->yaml, node, path, "%s%s%.60s", why, ill_typed ? ", in arm " : "", ill_typed ? copy.name : "");
             return false;
         }
     }

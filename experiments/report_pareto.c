@@ -67,7 +67,7 @@ static void front(const section *s)
 /* ---- dominated arms ---- */
 
 typedef struct arm_tally {
-    size_t points, dominated;
+    size_t points, dominated, undecided; /* undecided: without an interval */
     const gyre_pareto_pair *nearest; /* dominated, least ratio */
 } arm_tally;
 
@@ -79,7 +79,7 @@ static bool same_arm(const gyre_pareto_pair *a, const gyre_pareto_pair *b)
 /* Is it the first pair of its arm? Then *tally is that of the arm. */
 static bool tally_arm(const gyre_pareto *p, size_t first, arm_tally *tally)
 {
-    *tally = (arm_tally){ 0, 0, NULL };
+    *tally = (arm_tally){ 0, 0, 0, NULL };
     for (size_t i = 0; i < p->n_pairs; i++) {
         const gyre_pareto_pair *q = &p->pairs[i];
         if (!same_arm(q, &p->pairs[first]))
@@ -87,6 +87,7 @@ static bool tally_arm(const gyre_pareto *p, size_t first, arm_tally *tally)
         if (i < first)
             return false;
         tally->points++;
+        tally->undecided += q->verdict == GYRE_PARETO_NO_INTERVAL;
         if (q->verdict != GYRE_PARETO_DOMINATED)
             continue;
         tally->dominated++;
@@ -121,9 +122,14 @@ static void dominated(const section *s)
     (void)fprintf(s->out, "  on the front or within noise of it:");
     n = 0;
     for (size_t i = 0; i < s->judged->n_pairs; i++)
-        if (tally_arm(s->judged, i, &a) && a.dominated < a.points)
-            (void)fprintf(s->out, "%s %s (%zu of %zu)", n++ > 0 ? "," : "", s->judged->pairs[i].of->arm, a.points - a.dominated, a.points);
+        if (tally_arm(s->judged, i, &a) && a.dominated + a.undecided < a.points)
+            (void)fprintf(s->out, "%s %s (%zu of %zu)", n++ > 0 ? "," : "", s->judged->pairs[i].of->arm, a.points - a.dominated - a.undecided, a.points);
     (void)fprintf(s->out, "\n");
+    n = 0;
+    for (size_t i = 0; i < s->judged->n_pairs; i++)
+        if (tally_arm(s->judged, i, &a) && a.undecided > 0)
+            (void)fprintf(s->out, "%s %s (%zu of %zu)", n++ > 0 ? "," : "  not judged, for want of documents, seeds or spread:", s->judged->pairs[i].of->arm, a.undecided, a.points);
+    (void)fprintf(s->out, "%s", n > 0 ? "\n" : "");
 }
 
 /* ---- where nmse says otherwise ---- */
@@ -201,7 +207,7 @@ static gyre_status one_section(gyre_table *t, const gyre_summary *all, size_t co
                   t->sources[source].name, gyre_report_leak(&t->sources[source]), gyre_report_streams(streams), judged.n_pairs, judged.least_bits, judged.most_bits);
     if (judged.n_left_out > 0)
         (void)fprintf(out, ", %zu without a value", judged.n_left_out);
-    (void)fprintf(out, "; exploratory: 95 %% intervals, not adjusted)\n");
+    (void)fprintf(out, "; exploratory: 95 %% intervals, not adjusted; what dominates is chosen by the data that judge)\n");
     front(&s);
     dominated(&s);
     contradicted(&s, &vector, VECTOR_METRIC, &judged, s.metric);

@@ -84,6 +84,8 @@ static void restore_digest(hid_t file)
     (void)gyre_h5_attr_text(file, "content_sha256", hex, NULL);
 }
 
+static volatile double sink; /* so that what is read is really read */
+
 static void read_results(void)
 {
     static gyre_provenance p;
@@ -109,7 +111,7 @@ static void read_results(void)
     }
     for (size_t c = 0; t != NULL && c < t->n_comparisons; c++)
         FUZZ_MUST(t->comparisons[c].source < t->n_sources && t->comparisons[c].verdict != NULL);
-    FUZZ_MUST(isnan(sum) || sum == sum);
+    sink = sum;
     gyre_table_free(t);
 }
 

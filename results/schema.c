@@ -89,7 +89,7 @@ const gyre_schema_row gyre_schema[] = {
     CELL(payload_bits, REAL, "bit", "bits per value really packed", "mean over the coded streams; NaN unless OK"),
     CELL(side_bits, REAL, "bit", "bits per value that must be stored once", "at N = 4096 tokens; NaN unless OK"),
     CELL(total_bits, REAL, "bit", "payload and side bits per value", "NaN unless OK"),
-    CELL(read_bits, REAL, "bit", "bits per visible value that a query fetched", "equal to payload_bits unless the quantizer reads by query; NaN unless OK"),
+    CELL(read_bits, REAL, "bit", "bits per visible value that a query fetched", "mean over the coded streams; payload bits for a stream that was not read by the query; NaN unless OK"),
     CELL(n_documents, SIZE, "1", "documents that the cell covers", ""),
     CELL(n_heads, SIZE, "1", "KV heads that the cell covers", ""),
 

@@ -535,6 +535,25 @@ def test_skipped():
     good("bias centring with a bias", ["run", config("bias.yaml", arms=centred, source="source: {capture: bias.h5, layers: [0]}"), "--out", "bias"], "2 cells OK, 0 skipped")
 
 
+def test_bits():
+    """Bits of arms with two codecs, with one for both streams, and with reads by the query: by each stream's own, whatever the other is."""
+    path = config("bits.yaml", arms="arms:\n" + "\n".join(f"  {name}: {text}" for name, text in {
+        "four": "{v: {quantizer: {sym: {bits: 4}}}}", "k": "{k: {quantizer: alignedkv}}", "v": "{v: {quantizer: alignedkv}}", "both": "{both: {quantizer: alignedkv}}",
+        "mixed": "{k: {quantizer: alignedkv}, v: {quantizer: {sym: {bits: 4}}}}", "joint": "{both: {quantizer: packkv}}",
+        "torn": "{k: {quantizer: {sym: {bits: 4}}}, v: {quantizer: packkv}}"}.items()), grid=None, compare=None, metrics="metrics: [nmse, output_error]")
+    capture("long.h5", tokens=160, layers=(0,))
+    good("reads by the query", ["run", path, "--out", "bits", "--set", "source.capture=long.h5"], r"torn +SKIPPED: .*packkv codes K and V together")
+    with h5py.File(os.path.join(WORK, "bits", "results.h5")) as f:
+        payload, read = ({n: b for n, b in zip(f["cells/arm"].asstr()[:], f["cells/" + x][:])} for x in ("payload_bits", "read_bits"))
+    check(payload["k"] == payload["v"] == payload["both"] == 16 and payload["four"] == 4.5 and payload["mixed"] == 10.25, f"payload: {payload}")
+    check(8 < read["k"] < 16 and 8 < read["v"] < 16 + 8 * 32 / 128 and read["four"] == 4.5 and read["joint"] == payload["joint"], f"read: {read}")
+    check(abs(read["mixed"] - (read["k"] + 4.5) / 2) < 1e-12, f"K read by the query and V whole: {read}")
+    good("reads that no metric asks for", ["run", path, "--out", "unread", "--set", "source.capture=long.h5", "--set", "metrics=[softmax_kl]", "--set", "arms.v={}", "--set", "arms.four={}"])
+    with h5py.File(os.path.join(WORK, "unread", "results.h5")) as f:
+        unread = dict(zip(f["cells/arm"].asstr()[:], f["cells/read_bits"][:]))
+    check(abs(unread["both"] - (read["k"] + 16) / 2) < 1e-12, f"V that no metric reads counts whole: {unread}")
+
+
 def test_failed():
     """A cell that fails is FAILED with its reason; the others are done; the exit code is 1."""
     def large(arrays):

@@ -278,6 +278,28 @@ static void joint_quantizers_need_both_streams(void **state)
         gyre_codec_free(codec);
         assert_true(gyre_option_parse(gyre_option_find(specs[1].quantizer->options, other), &specs[1].options, k == 0 ? "0.2" : "3", NULL));
         assert_int_equal(gyre_codec_new(streams, 2, 1, &codec, &error), GYRE_E_APPLICABLE);
+        specs[0] = spec_of("sym", "4"); /* the one that is told of is the joint one */
+        assert_int_equal(gyre_codec_new(streams, 2, 1, &codec, &error), GYRE_E_APPLICABLE);
+        assert_non_null(strstr(error.message, names[k]));
+    }
+}
+
+/* What the chains of a joint codec store is spread over the values of both streams: lambda of K alone, pooled over the heads, costs 32/(4096 heads) over two. */
+static void side_bits_of_both_streams(void **state)
+{
+    (void)state;
+    gyre_error error;
+    gyre_codec_spec specs[2] = {spec_of("packkv", NULL), spec_of("packkv", NULL)};
+    gyre_site sites[2][3];
+    for (uint32_t i = 0; i < 6; i++)
+        sites[i / 3][i % 3] = (gyre_site){.dim = DIM, .stream = (gyre_stream)(i / 3), .head = i % 3, .n_heads = 3};
+    for (int both = 0; both < 2; both++) {
+        gyre_codec_stream streams[2] = {{&specs[0], sites[0]}, {&specs[1], sites[1]}};
+        gyre_codec *codec;
+        add(&specs[both], "scale", NULL);
+        CHECK_OK(gyre_codec_new(streams, 2, 3, &codec, &error), &error);
+        CHECK_CLOSE(gyre_codec_side_bits(codec), (both ? 1.0 : 0.5) * 32.0 / (4096 * 3), 1e-15, 0);
+        gyre_codec_free(codec);
     }
 }
 
@@ -297,7 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_quantizer_is_exact), cmocka_unit_test(bias_is_removed_exactly), cmocka_unit_test(order_matters_to_groups),
         cmocka_unit_test(not_finite_is_refused),    cmocka_unit_test(bits),                    cmocka_unit_test(calibration_walks_the_chain),
-        cmocka_unit_test(joint_quantizers_need_both_streams), cmocka_unit_test(canonical),
+        cmocka_unit_test(joint_quantizers_need_both_streams), cmocka_unit_test(side_bits_of_both_streams), cmocka_unit_test(canonical),
     };
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
 }

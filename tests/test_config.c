@@ -189,6 +189,23 @@ static void whole_parts(void **state)
     gyre_config_free(c);
 }
 
+/* An option may change the frame that an element takes or leaves: every value of its axis is checked in the arm's chain. */
+static void options_keep_the_frames(void **state)
+{
+    (void)state;
+    gyre_config *c = NULL;
+    gyre_error error;
+    char *report = NULL;
+    const char *sets[] = {"arms.srft.k.chain=[{centre: {by: mean}}, srft]", "grid={chain.centre.by: [mean, bias]}"};
+    assert_int_equal(load(good, sets, 2, &c, &report, &error), GYRE_E_CONFIG);
+    assert_non_null(report);
+    assert_non_null(strstr(report, "grid.chain.centre.by: centre(by=bias,per=head) needs rows in frame pre_rope, but here they are in frame post_rope (keys), in arm srft"));
+    free(report);
+    sets[0] = "arms.srft.k.chain=[unrope, {centre: {by: mean}}, srft]";
+    CHECK_OK(load(good, sets, 2, &c, NULL, &error), &error);
+    gyre_config_free(c);
+}
+
 /* Axes that end in the same word are told apart by more of their paths. */
 static void labels(void **state)
 {
@@ -271,7 +288,7 @@ static void all_at_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(bad_ones), cmocka_unit_test(all_at_once),
-                                       cmocka_unit_test(labels), cmocka_unit_test(comparisons_are_never_dropped)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(options_keep_the_frames), cmocka_unit_test(bad_ones),
+                                       cmocka_unit_test(all_at_once), cmocka_unit_test(labels), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
 }

@@ -842,6 +842,26 @@ static void pareto_report(void **state)
     free(text);
 }
 
+/* What has no interval is neither dominated nor near the front. */
+static void pareto_report_of_one_seed(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    write_results(at("one_seed.h5"), front_table(1));
+    OK(gyre_report_file(at("one_seed.h5"), out, NULL, err));
+    assert_int_equal(fclose(out), 0);
+    const char *const expected[] = {
+        "on the front or within noise of it: one (2 of 3), two (2 of 3), three (1 of 2)\n",
+        "not judged, for want of documents, seeds or spread: five (3 of 3)\n",
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (strstr(text, expected[i]) == NULL)
+            fail_msg("the report does not say '%s':\n%s", expected[i], text);
+    free(text);
+}
+
 /* 20 arms at 30 points, half of the arms seeded. */
 static double many_value(const place *p)
 {
@@ -1027,6 +1047,7 @@ int main(void)
         cmocka_unit_test(little_to_draw),
         cmocka_unit_test(pareto_front),
         cmocka_unit_test(pareto_of_one_seed),
+        cmocka_unit_test(pareto_report_of_one_seed),
         cmocka_unit_test(pareto_levels),
         cmocka_unit_test(pareto_page),
         cmocka_unit_test(pareto_report),
