@@ -100,8 +100,8 @@ static gyre_status encode(const void *state, size_t head, const float *x, size_t
 static uint16_t fetch(const alignedkv *a, const uint8_t *row, size_t i, unsigned bits)
 {
     unsigned shift = i % 2 == 0 ? 0 : 4;
-    unsigned middle = bits >= 12 ? row[a->dim + i / 2] >> shift & 15u : 8u;
-    unsigned last = bits == 16 ? row[a->dim + a->dim / 2 + i / 2] >> shift & 15u : bits == 12 ? 8u : 0u;
+    unsigned middle = bits >= 12 ? (unsigned)row[a->dim + i / 2] >> shift & 15u : 8u;
+    unsigned last = bits == 16 ? (unsigned)row[a->dim + a->dim / 2 + i / 2] >> shift & 15u : bits == 12 ? 8u : 0u;
     return (uint16_t)((unsigned)row[i] << 8 | middle << 4 | last);
 }
 

@@ -167,6 +167,7 @@ static gyre_status fit(void *state, const float *x, size_t documents, size_t tok
         goto done;
     if (documents * tokens == 0)
         GYRE_FAIL(GYRE_E_INPUT, "lloyd_max has no calibration rows: name calibration documents, or use fit: gaussian");
+    GYRE_TRY(gyre_codebook_gaussian(&m->book, m->book.bits, err)); /* not where an earlier fit ended */
     GYRE_TRY(normalised(m, x, m->heads * documents * tokens, &values, &n, err));
     GYRE_NEW(&sums, n + 1);
     for (size_t i = 0; i < n; i++)
