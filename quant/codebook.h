@@ -56,6 +56,4 @@ void gyre_codebook_encode(const gyre_codebook *book, const float *x, size_t n, d
 /* Refuses with GYRE_E_RANGE naming the row when the format cannot hold the norm, or when `most` times it leaves binary32; *stored is what decode reads back. */
 gyre_status gyre_norm_round(const char *name, gyre_scale_format format, double norm, double most, size_t row, float *stored, gyre_error *err);
 
-extern const char *const gyre_scale_formats[]; /* choices of an option that is a gyre_scale_format */
-
 #endif

@@ -76,7 +76,7 @@ static size_t code_bytes(const lloyd_max *m)
 static size_t row_bytes(const void *state)
 {
     const lloyd_max *m = state;
-    return code_bytes(m) + (m->norm == GYRE_SCALE_F32 ? 4 : 2);
+    return code_bytes(m) + gyre_scale_bytes(m->norm);
 }
 
 static gyre_status encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)

@@ -115,7 +115,7 @@ static size_t coarse_bytes(const polarquant *p)
 static size_t row_bytes(const void *state)
 {
     const polarquant *p = state;
-    return fine_bytes(p) + coarse_bytes(p) + p->blocks * (p->radius == GYRE_SCALE_F32 ? 4 : 2);
+    return fine_bytes(p) + coarse_bytes(p) + p->blocks * gyre_scale_bytes(p->radius);
 }
 
 /* One block to its codes; gives the radius. */

@@ -100,7 +100,7 @@ static size_t sign_bytes(const turboquant *t)
 static size_t row_bytes(const void *state)
 {
     const turboquant *t = state;
-    return code_bytes(t) + sign_bytes(t) + 2 * (t->norm == GYRE_SCALE_F32 ? 4u : 2u);
+    return code_bytes(t) + sign_bytes(t) + 2 * gyre_scale_bytes(t->norm);
 }
 
 static float step_of(const turboquant *t, float norm)
