@@ -8,7 +8,7 @@
  * or 32)/d bits per value (b*d padded to whole bytes).
  *
  * A coordinate of a randomly rotated unit row has a Beta density, N(0, 1/d) in the limit of large d, which is the one used; the paper draws a Haar rotation: put
- * `haar` (or `srht`) in front for TurboQuant-mse. Alone this is a scalar codebook on rows as they come, not TurboQuant.
+ * `haar` in front for TurboQuant-mse (`srht` is a cheaper rotation, not the paper's). Alone this is a scalar codebook on rows as they come, not TurboQuant.
  *
  * fit: calibrated replaces the Gaussian codebook by 1-D k-means on the values v of the calibration rows of the layer and stream, all heads pooled, started from the
  * Gaussian one; 2^b binary32 centroids are then stored. It is not in the paper.
@@ -191,7 +191,7 @@ done:
 
 const gyre_quantizer_type gyre_quantizer_lloyd_max = {
     .name = "lloyd_max",
-    .summary = "row norm and the Lloyd-Max codebook of the normal density; TurboQuant-mse behind haar or srht",
+    .summary = "row norm and the Lloyd-Max codebook of the normal density; TurboQuant-mse behind haar",
     .source = "arXiv 2504.19874 (TurboQuant), section 3.1",
     .bits_formula = "ceil(bits * dim / 8) * 8 / dim + (16 or 32) / dim",
     .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE,
