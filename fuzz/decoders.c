@@ -45,6 +45,24 @@ static void option(fuzz_input *in, const gyre_option *o, gyre_quantizer_values *
     (void)gyre_option_parse(o, values, text, NULL);
 }
 
+/* Options whose large values take seconds to build under sanitizers (a codebook of 256 words of 8 coordinates: half a minute), in which nothing is decoded. */
+static void keep_cheap(const gyre_quantizer_type *type, gyre_quantizer_values *values)
+{
+    static const struct {
+        const char *variant, *key;
+        int64_t most;
+    } costly[] = {{"fibquant", "index_bits", 3}, {"fibquant", "samples", 30}, {"kmeans_residual", "clusters", 8}};
+    for (size_t i = 0; i < sizeof costly / sizeof *costly; i++) {
+        const gyre_option *o = strcmp(costly[i].variant, type->name) == 0 ? gyre_option_find(type->options, costly[i].key) : NULL;
+        int64_t value = 0;
+        if (o == NULL)
+            continue;
+        memcpy(&value, values->bytes + o->offset, sizeof value);
+        value = value > costly[i].most ? costly[i].most : value;
+        memcpy(values->bytes + o->offset, &value, sizeof value);
+    }
+}
+
 /* Ordinary rows: a fixed sequence, about uniform in (-1, 1). */
 static void ordinary(float *x, size_t n)
 {
@@ -173,6 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)gyre_options_defaults(type->options, &values);
     for (const gyre_option *o = type->options; o != NULL && o->key != NULL; o++)
         option(&in, o, &values);
+    keep_cheap(type, &values);
     unsigned manner = fuzz_below(&in, 4);
     gyre_quantizer *q = build(type, &values, &site);
     if (q == NULL)

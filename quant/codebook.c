@@ -5,8 +5,6 @@
 
 enum { HALF = GYRE_CODEBOOK_SIZE / 2, GRID = 4096, STEPS_MOST = 200 };
 
-const char *const gyre_scale_formats[] = {"f32", "f16", NULL};
-
 /* Where an optimal codebook of many levels has its centroids: equal shares of the cube root of the density (Panter and Dite, Proc. IRE 39, 1951). */
 static void start(const gyre_density *f, size_t n, double *c)
 {

@@ -1,5 +1,4 @@
-/* What the codebook quantizers share: scalar codebooks of 2^b centroids (Lloyd, IEEE Trans. IT 28(2), 1982; Max, IRE Trans. IT 6(1), 1960), the options and the norm of a
- * normalised row.
+/* What the codebook quantizers share: scalar codebooks of 2^b centroids (Lloyd, IEEE Trans. IT 28(2), 1982; Max, IRE Trans. IT 6(1), 1960) and the norm of a row.
  *
  * A codebook is optimal for a density when every centroid is the mean of its cell and every limit lies halfway between two centroids. Lloyd's iteration converges to that
  * point, which is the only one where the log of the density is concave, but takes of order 4^b steps; here Newton's method solves Lloyd's equations, with a Lloyd step
@@ -55,7 +54,5 @@ void gyre_codebook_encode(const gyre_codebook *book, const float *x, size_t n, d
 
 /* Refuses with GYRE_E_RANGE naming the row when the format cannot hold the norm, or when `most` times it leaves binary32; *stored is what decode reads back. */
 gyre_status gyre_norm_round(const char *name, gyre_scale_format format, double norm, double most, size_t row, float *stored, gyre_error *err);
-
-extern const char *const gyre_scale_formats[]; /* choices of an option that is a gyre_scale_format */
 
 #endif

@@ -442,7 +442,7 @@ static size_t index_bytes(const fibquant *f)
 static size_t row_bytes(const void *state)
 {
     const fibquant *f = state;
-    return index_bytes(f) + (f->norm == GYRE_SCALE_F32 ? 4 : 2);
+    return index_bytes(f) + gyre_scale_bytes(f->norm);
 }
 
 static gyre_status encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)

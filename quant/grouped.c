@@ -10,6 +10,7 @@
 enum { RATIOS = 29 }; /* of a search: clip * (40 - k) / 40 */
 
 const char *const gyre_scale_names[] = {"f32", "f16", "bf16", "e8m0", "e4m3", NULL};
+const char *const gyre_scale_formats[] = {"f32", "f16", NULL};
 const char *const gyre_rounding_names[] = {"half_even", "half_up", "half_away", NULL};
 const char *const gyre_group_words[] = {"row", NULL};
 

@@ -34,7 +34,7 @@ typedef struct gyre_grouped_options {
 } gyre_grouped_options;
 
 /* The rows of their tables. */
-extern const char *const gyre_scale_names[], *const gyre_rounding_names[], *const gyre_group_words[];
+extern const char *const gyre_scale_names[], *const gyre_scale_formats[], *const gyre_rounding_names[], *const gyre_group_words[]; /* formats: f32 and f16 alone */
 #define GYRE_BITS_ROW(options) {"bits", GYRE_OPTION_INT, offsetof(options, bits), NULL, 2, 8, NULL, "bit", "width of a code"}
 #define GYRE_GROUP_ROW                                                                                                         \
     {"group", GYRE_OPTION_INT, offsetof(gyre_grouped_options, group), "row", 1, GYRE_QUANTIZER_DIM, gyre_group_words,          \

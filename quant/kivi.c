@@ -20,11 +20,10 @@ typedef struct kivi_options {
     int scale;
 } kivi_options;
 
-static const char *const formats[] = {"f32", "f16", NULL};
 static const gyre_option table[] = {
     {"bits", GYRE_OPTION_INT, offsetof(kivi_options, bits), "2", 2, 8, NULL, "bit", "width of a code"},
     {"group", GYRE_OPTION_INT, offsetof(kivi_options, group), "32", 1, GYRE_QUANTIZER_DIM, NULL, "tokens (K), coordinates (V)", "what shares one scale and minimum"},
-    {"scale", GYRE_OPTION_CHOICE, offsetof(kivi_options, scale), "f16", 0, 0, formats, "", "format of the stored scale and minimum"},
+    {"scale", GYRE_OPTION_CHOICE, offsetof(kivi_options, scale), "f16", 0, 0, gyre_scale_formats, "", "format of the stored scale and minimum"},
     {0},
 };
 
@@ -138,7 +137,7 @@ const gyre_quantizer_type gyre_quantizer_kivi = {
     .name = "kivi",
     .summary = "KIVI: keys per channel over token groups, values per token (no residual window)",
     .source = "arXiv 2402.02750 (KIVI)",
-    .bits_formula = "whole groups: bits + 2 * (32 or 16) / group; K beyond them: 16",
+    .bits_formula = "whole groups: bits + 2 * (32 or 16) / group, codes padded to whole bytes; K beyond them: 16",
     .flags = GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS,
     .span = GYRE_SPAN_TOKENS,
     .init = init,

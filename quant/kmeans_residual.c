@@ -83,7 +83,7 @@ done:
 static size_t stored_bits(const void *state)
 {
     const kmeans *k = state;
-    return k->clusters * k->wide * (k->format == GYRE_SCALE_F32 ? 32 : 16);
+    return k->clusters * k->wide * 8 * gyre_scale_bytes(k->format);
 }
 
 /* ---- fit ---- */
@@ -293,7 +293,7 @@ static size_t code_bytes(const kmeans *k)
 
 static size_t row_bytes(const kmeans *k)
 {
-    return code_bytes(k) + 2 * (k->scale == GYRE_SCALE_F32 ? 4u : 2u);
+    return code_bytes(k) + 2 * gyre_scale_bytes(k->scale);
 }
 
 static size_t most_bytes(const void *state, size_t tokens)

@@ -8,7 +8,7 @@
  * or 32)/d bits per value (b*d padded to whole bytes).
  *
  * A coordinate of a randomly rotated unit row has a Beta density, N(0, 1/d) in the limit of large d, which is the one used; the paper draws a Haar rotation: put
- * `haar` (or `srht`) in front for TurboQuant-mse. Alone this is a scalar codebook on rows as they come, not TurboQuant.
+ * `haar` in front for TurboQuant-mse (`srht` is a cheaper rotation, not the paper's). Alone this is a scalar codebook on rows as they come, not TurboQuant.
  *
  * fit: calibrated replaces the Gaussian codebook by 1-D k-means on the values v of the calibration rows of the layer and stream, all heads pooled, started from the
  * Gaussian one; 2^b binary32 centroids are then stored. It is not in the paper.
@@ -76,7 +76,7 @@ static size_t code_bytes(const lloyd_max *m)
 static size_t row_bytes(const void *state)
 {
     const lloyd_max *m = state;
-    return code_bytes(m) + (m->norm == GYRE_SCALE_F32 ? 4 : 2);
+    return code_bytes(m) + gyre_scale_bytes(m->norm);
 }
 
 static gyre_status encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
@@ -167,6 +167,7 @@ static gyre_status fit(void *state, const float *x, size_t documents, size_t tok
         goto done;
     if (documents * tokens == 0)
         GYRE_FAIL(GYRE_E_INPUT, "lloyd_max has no calibration rows: name calibration documents, or use fit: gaussian");
+    GYRE_TRY(gyre_codebook_gaussian(&m->book, m->book.bits, err)); /* not where an earlier fit ended */
     GYRE_TRY(normalised(m, x, m->heads * documents * tokens, &values, &n, err));
     GYRE_NEW(&sums, n + 1);
     for (size_t i = 0; i < n; i++)
@@ -190,7 +191,7 @@ done:
 
 const gyre_quantizer_type gyre_quantizer_lloyd_max = {
     .name = "lloyd_max",
-    .summary = "row norm and the Lloyd-Max codebook of the normal density; TurboQuant-mse behind haar or srht",
+    .summary = "row norm and the Lloyd-Max codebook of the normal density; TurboQuant-mse behind haar",
     .source = "arXiv 2504.19874 (TurboQuant), section 3.1",
     .bits_formula = "ceil(bits * dim / 8) * 8 / dim + (16 or 32) / dim",
     .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE,

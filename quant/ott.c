@@ -32,14 +32,15 @@ typedef struct ott_options {
     int scale, per;
 } ott_options;
 
-static const char *const formats[] = {"f32", "f16", NULL}, *const row[] = {"row", NULL}, *const pers[] = {"head", "layer", NULL};
+static const char *const pers[] = {"head", "layer", NULL};
 static const gyre_option table[] = {
     {"bits", GYRE_OPTION_INT, offsetof(ott_options, bits), "2", 2, 8, NULL, "bit", "width of a code"},
     {"group", GYRE_OPTION_INT, offsetof(ott_options, group), "128", 1, GYRE_QUANTIZER_DIM, NULL, "tokens", "keys of a channel that share one scale and minimum"},
-    {"group_v", GYRE_OPTION_INT, offsetof(ott_options, group_v), "row", 1, GYRE_QUANTIZER_DIM, row, "coordinates", "values that share one: the row or a divisor"},
+    {"group_v", GYRE_OPTION_INT, offsetof(ott_options, group_v), "row", 1, GYRE_QUANTIZER_DIM, gyre_group_words, "coordinates",
+     "values that share one: the row or a divisor"},
     {"outliers", GYRE_OPTION_INT, offsetof(ott_options, outliers), "3", 0, OUTLIERS_MOST, NULL, "tokens", "smallest keys that are traced"},
     {"pool", GYRE_OPTION_INT, offsetof(ott_options, pool), "32", 0, 1024, NULL, "tokens", "room for tokens that were traced once"},
-    {"scale", GYRE_OPTION_CHOICE, offsetof(ott_options, scale), "f16", 0, 0, formats, "", "format of the stored scale and minimum"},
+    {"scale", GYRE_OPTION_CHOICE, offsetof(ott_options, scale), "f16", 0, 0, gyre_scale_formats, "", "format of the stored scale and minimum"},
     {"per", GYRE_OPTION_CHOICE, offsetof(ott_options, per), "head", 0, 0, pers, "", "whose keys are summed, and who shares the tokens"},
     {0},
 };

@@ -35,14 +35,14 @@ typedef struct packkv_options {
     int repack, scale;
 } packkv_options;
 
-static const char *const formats[] = {"f32", "f16", NULL}, *const rules[] = {"none", "greedy", "median", NULL};
+static const char *const rules[] = {"none", "greedy", "median", NULL};
 static const gyre_option table[] = {
     {"rel_k", GYRE_OPTION_REAL, offsetof(packkv_options, rel), "0.1", 0.001, 1, NULL, "of the range", "step of a token of keys"},
     {"rel_v", GYRE_OPTION_REAL, offsetof(packkv_options, rel) + sizeof(double), "0.1", 0.001, 1, NULL, "of the range", "step of a token of values"},
     {"repack", GYRE_OPTION_CHOICE, offsetof(packkv_options, repack), "median", 0, 0, rules, "", "how the tokens of a block are rearranged"},
     {"block", GYRE_OPTION_INT, offsetof(packkv_options, block), "64", 2, BLOCK_MOST, NULL, "tokens", "tokens rearranged together"},
     {"pack", GYRE_OPTION_INT, offsetof(packkv_options, pack), "16", 1, BLOCK_MOST, NULL, "tokens", "codes of a channel that share a minimum and a width"},
-    {"scale", GYRE_OPTION_CHOICE, offsetof(packkv_options, scale), "f16", 0, 0, formats, "", "format of the stored scale"},
+    {"scale", GYRE_OPTION_CHOICE, offsetof(packkv_options, scale), "f16", 0, 0, gyre_scale_formats, "", "format of the stored scale"},
     {0},
 };
 
@@ -145,11 +145,6 @@ static bool get_bits(bit_reader *r, unsigned bits, uint32_t *value)
     return true;
 }
 
-static size_t scale_bytes(const packkv *s)
-{
-    return s->format == GYRE_SCALE_F32 ? 4 : 2;
-}
-
 static size_t order_bytes(const packkv *s)
 {
     return s->repack == REPACK_NONE ? 0 : (s->block * width_of((uint32_t)s->block - 1) + 7) / 8;
@@ -159,7 +154,8 @@ static size_t most_bytes(const void *state, size_t tokens)
 {
     const packkv *s = state;
     size_t blocks = tokens / s->block, rest = tokens % s->block, fields = s->block / s->pack * s->n * (WIDTH_MOST + WIDTH_FIELD), codes = s->block * s->n * WIDTH_MOST;
-    return blocks * (order_bytes(s) + 2 * s->block * (scale_bytes(s) + 2) + 2 * (1 + (fields + codes + 7) / 8)) + 2 * s->heads * rest * gyre_plain_row_bytes(s->rest);
+    return blocks * (order_bytes(s) + 2 * s->block * (gyre_scale_bytes(s->format) + 2) + 2 * (1 + (fields + codes + 7) / 8)) +
+           2 * s->heads * rest * gyre_plain_row_bytes(s->rest);
 }
 
 /* One block on its way: codes[token][K n, V n]. */
@@ -192,7 +188,6 @@ static void work_free(work *w)
     free(w->low);
     free(w->high);
 }
-
 
 /* Codes of one token of one stream; false where its numbers do not fit. rows is the stream's [head][token][dim], `tokens` rows a head. */
 static bool quantise(const packkv *s, size_t stream, const float *rows, size_t tokens, size_t t, float *scale, int *zero, uint16_t *codes)
@@ -448,7 +443,7 @@ static bool get_stream(const packkv *s, const work *w, size_t stream, const uint
 
 static bool decode_one(const packkv *s, work *w, const uint8_t **bytes, const uint8_t *end, size_t tokens, size_t first, float *x)
 {
-    if ((size_t)(end - *bytes) < order_bytes(s) + 2 * s->block * (scale_bytes(s) + 2) || !get_order(s, w, bytes))
+    if ((size_t)(end - *bytes) < order_bytes(s) + 2 * s->block * (gyre_scale_bytes(s->format) + 2) || !get_order(s, w, bytes))
         return false;
     for (size_t t = 0; t < s->block; t++)
         for (size_t stream = 0; stream < 2; stream++) {

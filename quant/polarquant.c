@@ -11,7 +11,7 @@
  * d divisible by 16. Payload: 3.875 bits where 64 divides d; the 2-bit codes of a row are padded to whole bytes. Cost: 15/16 atan2 a value to encode, multiplications
  * to decode.
  *
- * The paper multiplies rows by a random matrix first, which makes blocks nearly Gaussian: that is a chain element, put `haar` or `srht` in front. The paper fits its
+ * The paper multiplies rows by a random matrix first, which makes blocks nearly Gaussian: that is a chain element, put `haar` in front. The paper fits its
  * codebooks to data, once beforehand or for each prompt; here they come from the density itself, as they do in the limit of many samples.
  */
 #include <math.h>
@@ -115,7 +115,7 @@ static size_t coarse_bytes(const polarquant *p)
 static size_t row_bytes(const void *state)
 {
     const polarquant *p = state;
-    return fine_bytes(p) + coarse_bytes(p) + p->blocks * (p->radius == GYRE_SCALE_F32 ? 4 : 2);
+    return fine_bytes(p) + coarse_bytes(p) + p->blocks * gyre_scale_bytes(p->radius);
 }
 
 /* One block to its codes; gives the radius. */
@@ -194,7 +194,7 @@ static void decode(const void *state, size_t head, const uint8_t *bytes, size_t 
 
 const gyre_quantizer_type gyre_quantizer_polarquant = {
     .name = "polarquant",
-    .summary = "polar tree of 4 levels on blocks of 16, angles of 4, 2, 2, 2 bits by their Gaussian densities; the paper preconditions first (haar or srht)",
+    .summary = "polar tree of 4 levels on blocks of 16, angles of 4, 2, 2, 2 bits by their Gaussian densities; the paper preconditions first (haar)",
     .source = "arXiv 2502.02617 (PolarQuant), sections 3 and 4",
     .bits_formula = "(dim / 4 + ceil(7 * dim / 64)) * 8 / dim + (16 or 32) / 16",
     .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE,

@@ -8,7 +8,7 @@
  * so that the rounding of |y| to its stored format is in r. Any d. Payload: b + 2 (16 or 32)/d bits per value (codes and signs padded to whole bytes). Cost: 2 d^2
  * multiply-adds a row, memory 4 d^2 bytes.
  *
- * The paper rotates first (Haar): put `haar` (or `srht`) in front. It sketches the residual before the rotation; here S meets the rotated residual, which has the same
+ * The paper rotates first (Haar): put `haar` in front. It sketches the residual before the rotation; here S meets the rotated residual, which has the same
  * law, as a Gaussian matrix times a rotation is again one. Unbiased is the inner product, not the row: its squared error is larger than that of lloyd_max at b bits.
  */
 #include <float.h>
@@ -100,7 +100,7 @@ static size_t sign_bytes(const turboquant *t)
 static size_t row_bytes(const void *state)
 {
     const turboquant *t = state;
-    return code_bytes(t) + sign_bytes(t) + 2 * (t->norm == GYRE_SCALE_F32 ? 4u : 2u);
+    return code_bytes(t) + sign_bytes(t) + 2 * gyre_scale_bytes(t->norm);
 }
 
 static float step_of(const turboquant *t, float norm)
@@ -173,7 +173,7 @@ static void decode(const void *state, size_t head, const uint8_t *bytes, size_t 
 
 const gyre_quantizer_type gyre_quantizer_turboquant_prod = {
     .name = "turboquant_prod",
-    .summary = "Lloyd-Max of bits - 1 and a one-bit Gaussian sketch of the residual: unbiased inner products; the paper rotates first (haar or srht)",
+    .summary = "Lloyd-Max of bits - 1 and a one-bit Gaussian sketch of the residual: unbiased inner products; the paper rotates first (haar)",
     .source = "arXiv 2504.19874 (TurboQuant), section 3.2",
     .bits_formula = "(ceil((bits - 1) * dim / 8) + ceil(dim / 8)) * 8 / dim + 2 * (16 or 32) / dim",
     .flags = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE | GYRE_QUANTIZER_SEEDED,

@@ -181,6 +181,30 @@ static void lloyd_max_calibrated(void **state)
     gyre_quantizer_free(plain);
 }
 
+/* A second calibration knows nothing of the first: rows far from 0 leave all centroids on one side, where k-means would begin. */
+static void lloyd_max_fits_afresh(void **state)
+{
+    (void)state;
+    enum { N = 100, D = 64 };
+    static float x[N * D], apart[N * D], y[N * D], z[N * D];
+    const choice c = {"lloyd_max", {"bits", "4", "fit", "calibrated", NULL}};
+    gyre_error error;
+    gyre_quantizer *once = make_dim(&c, D), *twice = make_dim(&c, D);
+    normals(x, N * D, 305);
+    for (size_t i = 0; i < N * D; i++)
+        apart[i] = 3 * x[i] + 5;
+    CHECK_OK(gyre_quantizer_fit(once, x, 2, N / 2, &error), &error);
+    CHECK_OK(gyre_quantizer_fit(twice, apart, 2, N / 2, &error), &error);
+    through(twice, x, N, y);
+    CHECK_OK(gyre_quantizer_fit(twice, x, 2, N / 2, &error), &error);
+    through(once, x, N, z);
+    assert_memory_not_equal(y, z, sizeof y);
+    through(twice, x, N, y);
+    assert_memory_equal(y, z, sizeof y);
+    gyre_quantizer_free(once);
+    gyre_quantizer_free(twice);
+}
+
 /* ---- turboquant_prod ---- */
 
 /* Over sketches, q.y^ is q.y for a query along the row, where lloyd_max falls short by its distortion. 1500 sketches at d = 32. */
@@ -648,7 +672,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codebook_of_the_normal),       cmocka_unit_test(lloyd_max_on_isotropic_rows), cmocka_unit_test(lloyd_max_layout),
-        cmocka_unit_test(lloyd_max_calibrated),         cmocka_unit_test(turboquant_is_unbiased),      cmocka_unit_test(turboquant_distortion),
+        cmocka_unit_test(lloyd_max_calibrated), cmocka_unit_test(lloyd_max_fits_afresh),
+        cmocka_unit_test(turboquant_is_unbiased),      cmocka_unit_test(turboquant_distortion),
         cmocka_unit_test(polar_angles),                 cmocka_unit_test(polar_error),                 cmocka_unit_test(fibquant_against_scalar),
         cmocka_unit_test(fibquant_search),              cmocka_unit_test(fibquant_refusals),           cmocka_unit_test(kmeans_finds_what_is_planted),
         cmocka_unit_test(kmeans_rounds_half_up),        cmocka_unit_test(all_hard_rows),               cmocka_unit_test(all_tokens_alone),

@@ -109,24 +109,25 @@ static void signed_maximum(void **state)
 
 /* Values all 1, weights 1/2 at token 0 and 2^-7 elsewhere. Probes: token 0 and one of each other class; each value is seen as 1 + 128/1024, so the estimate is
  * (0.5 + 31/128) 1.125 = 0.835, exponent 14; column maximum 15; a = 14 - 1 + 15 - 15 = 13. Token 0 lies above a and is read whole; the others have exponent 8: five steps below, 12
- * bits; with the code's steps 8 bits; masked gives a = 14, six steps. */
+ * bits; with the code's steps 8 bits. Weights of 2^-9 have exponent 6, seven steps below: 12 bits; masked gives a = 14, eight steps, 8 bits. */
 static void values_by_hand(void **state)
 {
     (void)state;
     enum { T = 64 };
-    const char *const options[] = {"exponent", "steps", "exponent"}, *const words[] = {"minus_one", "code", "masked"};
-    static const unsigned width[] = {12, 8, 12};
-    for (int k = 0; k < 3; k++) {
+    const char *const options[] = {"exponent", "steps", "exponent", "exponent"}, *const words[] = {"minus_one", "code", "minus_one", "masked"};
+    static const unsigned width[] = {12, 8, 12, 8};
+    for (int k = 0; k < 4; k++) {
+        const float small = k < 2 ? 1.0f / 128 : 1.0f / 512;
         gyre_quantizer *q = make(options[k], words[k], 2);
         float x[T * 2], w[T], o[2];
         uint8_t bytes[T * 4];
         for (size_t t = 0; t < T; t++) {
             x[2 * t] = x[2 * t + 1] = 1.0f;
-            w[t] = t == 0 ? 0.5f : 1.0f / 128;
+            w[t] = t == 0 ? 0.5f : small;
         }
         size_t size = encode(q, x, T, bytes);
         CHECK_CLOSE(output(q, bytes, size, T, w, o), 2 * (32 * 8 + 16 + 63 * width[k]), 0, 0);
-        CHECK_CLOSE((double)o[0], 0.5 + 63.0 / 128 * (width[k] == 12 ? 1 + 8.0 / 1024 : 1 + 128.0 / 1024), 1e-6, 0);
+        CHECK_CLOSE((double)o[0], 0.5 + 63.0 * (double)small * (width[k] == 12 ? 1 + 8.0 / 1024 : 1 + 128.0 / 1024), 1e-6, 0);
         gyre_quantizer_free(q);
     }
 }
@@ -158,6 +159,26 @@ static void errors_are_bounded(void **state)
             }
             CHECK_CLOSE((double)s[t], want, 0, bound * 0.02 + (k == 1 ? bound * W / 1024 : 0) + 1e-3);
         }
+        gyre_quantizer_free(q);
+    }
+}
+
+/* 2048 + 1 lies between two binary16 numbers and goes to the even one; in binary32 it is exact. Scores of one token, outputs of two. */
+static void sums_are_rounded(void **state)
+{
+    (void)state;
+    const char *const words[] = {"f32", "f16"};
+    const float key[2] = {2048, 1}, values[4] = {2048, 2048, 1, 3}, one[2] = {1, 1};
+    for (int k = 0; k < 2; k++) {
+        gyre_quantizer *q = make("accumulate", words[k], 2);
+        uint8_t bytes[8];
+        float s[1], o[2];
+        size_t size = encode(q, key, 1, bytes);
+        CHECK_CLOSE(scores(q, bytes, size, 1, one, s), 32, 0, 0);
+        assert_true(s[0] == (k == 0 ? 2049 : 2048));
+        size = encode(q, values, 2, bytes);
+        CHECK_CLOSE(output(q, bytes, size, 2, one, o), 64, 0, 0);
+        assert_true(o[0] == (k == 0 ? 2049 : 2048) && o[1] == (k == 0 ? 2051 : 2052));
         gyre_quantizer_free(q);
     }
 }
@@ -244,7 +265,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(planes),          cmocka_unit_test(keys_by_hand),       cmocka_unit_test(signed_maximum),    cmocka_unit_test(values_by_hand),
-        cmocka_unit_test(errors_are_bounded), cmocka_unit_test(what_is_refused), cmocka_unit_test(rotation_is_undone),
+        cmocka_unit_test(errors_are_bounded), cmocka_unit_test(sums_are_rounded), cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(rotation_is_undone),
     };
     return cmocka_run_group_tests_name("quant_reads", tests, NULL, NULL);
 }
