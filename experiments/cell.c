@@ -249,11 +249,11 @@ static gyre_status attention_buffers(const gyre_layer *l, gyre_cell_work *w, gyr
     return gyre_attention_work_new(n, l->tokens, l->dim, &w->attention, err);
 }
 
-/* Mean over units of the centred K error, for the flag. */
-static void flag_floor(const gyre_layer *l, const gyre_arm *arm, double sum, gyre_cell *cell)
+/* Mean over units of the centred K error, for the flag. Keys that are read by the query have no error of their own to hold against the floor. */
+static void flag_floor(const gyre_layer *l, const gyre_arm *arm, bool by_query, double sum, gyre_cell *cell)
 {
     double floor = l->raw.floor_nmse_centred, units = (double)(l->n_evaluation * l->n_heads);
-    cell->flags = arm->codes[GYRE_K] && floor > 0.0 && sum / units < floor_factor * floor ? "storage_floor" : "";
+    cell->flags = arm->codes[GYRE_K] && !by_query && floor > 0.0 && sum / units < floor_factor * floor ? "storage_floor" : "";
 }
 
 /* Metrics of one document, whose decoded rows are in w; sums for the flag and the bits read. */
@@ -327,7 +327,7 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gy
     count_bits(l, &c, bytes, &read, cell);
     cell->n_documents = l->n_evaluation;
     cell->n_heads = l->n_heads;
-    flag_floor(l, arm, centred, cell);
+    flag_floor(l, arm, read.codec[GYRE_K] != NULL, centred, cell);
 done:
     coders_free(&c);
     return st;

@@ -7,7 +7,8 @@
  *   values   32 probes: of the tokens t with t mod 32 = c, the one with the largest weight; o_i = sum over probes of weight |v_i as 8 bits|;
  *            a = min_i (E(o_i) - 1 + 15 - max_t E(v_ti)); token t is read with 16 bits where 1024 a - (weight_t as binary16) < 4 * 1024, 12 where < 8 * 1024, else 8
  *
- * Oddities of the code, as options: `maximum: signed` takes E of the largest value instead of the largest E; `exponent: masked` clears the lowest bit of E(o_i) instead of taking
+ * Oddities of the code, as options: `maximum: signed` takes E of the largest value instead of the largest E
+ * (the code does so for the tokens of the prompt, and later ones enter by magnitude; here for all visible tokens); `exponent: masked` clears the lowest bit of E(o_i) instead of taking
  * away 1 (`& 0x1F - 1`); `steps: code` reads values with 1 and 2 exponent steps instead of 4 and 8 (its comment has these); `accumulate: f16` rounds each sum to binary16, as its
  * fused multiply-add does. The code's unsigned byte arithmetic, which wraps where a is negative, is not followed: such rows are read whole.
  *
@@ -176,6 +177,8 @@ static gyre_status read_scores(const void *state, const gyre_read *read, const f
         float sum = 0.0f;
         for (size_t i = 0; i < a->dim; i++)
             sum = fused(a, a->value[fetch(a, rows + t * 2 * a->dim, i, t < whole ? width[i] : 16)], query[i], sum);
+        if (!isfinite(sum))
+            GYRE_FAIL(GYRE_E_RANGE, "alignedkv: the score of token %zu exceeds %s: accumulate: f32, or smaller keys", t, a->o.accumulate == 0 ? "binary32" : "binary16");
         scores[t - read->first] = sum;
         *bits += t < whole ? per_token : 16.0 * (double)a->dim;
     }

@@ -198,6 +198,13 @@ static void what_is_refused(void **state)
     assert_int_equal(q->type->read_scores(q->state, &beyond, huge, s, &bits, &error), GYRE_E_INPUT);
     assert_int_equal(q->type->read_output(q->state, &beyond, huge, s, &bits, &error), GYRE_E_INPUT);
     gyre_quantizer_free(q);
+    q = make("accumulate", "f16", D); /* 4 * 3e4 * 3e4 has no binary16 */
+    const float large[D] = {3e4f, 3e4f, 3e4f, 3e4f};
+    assert_int_equal(encode(q, large, 1, bytes), 2 * D);
+    gyre_read one = {.bytes = bytes, .size = sizeof bytes, .tokens = 1, .last = 1};
+    assert_int_equal(q->type->read_scores(q->state, &one, large, s, &bits, &error), GYRE_E_RANGE);
+    assert_non_null(strstr(error.message, "token 0 exceeds binary16"));
+    gyre_quantizer_free(q);
     gyre_quantizer_values o = {0};
     gyre_site odd = {.dim = 5, .n_heads = 1};
     assert_int_equal(gyre_quantizer_new(gyre_quantizer_find("alignedkv"), &odd, &o, &none, &error), GYRE_E_APPLICABLE);

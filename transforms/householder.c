@@ -187,7 +187,7 @@ const gyre_transform_type gyre_transform_householder = {
     .name = "householder",
     .summary = "product of k random reflections",
     .source = "Householder, J. ACM 5 (1958); arXiv 1612.00188",
-    .dims = "2 to 4096 (k up to d)",
+    .dims = "1 to 4096 (k up to d; half: from 2)",
     .traits = {.flags = GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_SEEDED,
                .accepts = GYRE_FRAME_ANY,
                .becomes = GYRE_FRAME_MIXED,
