@@ -425,9 +425,7 @@ int main(void)
     gyre_h5_quiet();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_known_answers),  cmocka_unit_test(streams_are_what_the_page_says), cmocka_unit_test(permutations),
-        cmocka_unit_test(halves),
-        cmocka_unit_test(halves_as_hdf5_widens_them),
-        cmocka_unit_test(sha256_known_answer),
+        cmocka_unit_test(halves),                cmocka_unit_test(halves_as_hdf5_widens_them),     cmocka_unit_test(sha256_known_answer),
         cmocka_unit_test(option_tables),         cmocka_unit_test(option_files),
         cmocka_unit_test(yaml_refuses),          cmocka_unit_test(yaml_caps),
         cmocka_unit_test(yaml_collects_faults),  cmocka_unit_test(yaml_overrides),
