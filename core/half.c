@@ -27,27 +27,29 @@ uint16_t gyre_half_from_float(float value)
     return (uint16_t)(sign | half);
 }
 
-float gyre_half_to_float(uint16_t half)
+/* Without a branch, so that the loop below vectorises; masks, because a compiler that minds floating-point traps makes a choice a branch again. */
+static inline float widen(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t exponent = (half >> 10) & 0x1Fu;
-    uint32_t mantissa = half & 0x3FFu;
-    uint32_t bits;
-    if (exponent == 31) {
-        bits = sign | 0x7F800000u | (mantissa << 13);
-    } else if (exponent != 0) {
-        bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
-    } else if (mantissa == 0) {
-        bits = sign;
-    } else {
-        uint32_t e = 113;
-        while ((mantissa & 0x400u) == 0) {
-            mantissa <<= 1;
-            e--;
-        }
-        bits = sign | (e << 23) | ((mantissa & 0x3FFu) << 13);
-    }
-    float value;
+    const uint32_t least = 113u << 23, rebias = 112u << 23; /* least: 2^-14, the least normal half */
+    uint32_t magnitude = (uint32_t)(half & 0x7FFFu) << 13, sum = magnitude + least, difference;
+    float base, value;
+    memcpy(&base, &least, sizeof base);
+    memcpy(&value, &sum, sizeof value);
+    value -= base; /* of a subnormal half: 2^-14 (1 + m/1024) less 2^-14, exact */
+    memcpy(&difference, &value, sizeof difference);
+    uint32_t subnormal = 0u - (uint32_t)(magnitude < 1u << 23), beyond = 0u - (uint32_t)(magnitude >= 31u << 23); /* beyond: infinities and NaN */
+    uint32_t bits = (difference & subnormal) | ((magnitude + rebias + (rebias & beyond)) & ~subnormal) | (uint32_t)(half & 0x8000u) << 16;
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+float gyre_half_to_float(uint16_t half)
+{
+    return widen(half);
+}
+
+void gyre_half_to_floats(const uint16_t *restrict halves, size_t n, float *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = widen(halves[i]);
 }

@@ -10,7 +10,7 @@
 #include "experiments/report.h"
 #include "experiments/runner.h"
 #include "experiments/verb.h"
-#include "kernels/divergence.h"
+#include "kernels/selected.h"
 #include "results/merge.h"
 #include "results/provenance.h"
 #include "results/results_file.h"
@@ -81,7 +81,7 @@ done:
 static gyre_status gather(unsigned jobs, gyre_provenance *p, gyre_error *err)
 {
     char kernels[256];
-    (void)snprintf(kernels, sizeof kernels, "divergence %s; openblas %s, one thread; fftw estimate", gyre_kernels_selected(), openblas_get_corename());
+    (void)snprintf(kernels, sizeof kernels, "divergence and matrix row %s; openblas %s, one thread; fftw estimate", gyre_kernels_selected(), openblas_get_corename());
     return gyre_provenance_gather(kernels, jobs, p, err);
 }
 

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/selected.h"
+
 enum { LANES = 8, BLOCK = 64, LEAST = -700 };
 
 double gyre_divergence_ref(const double *p, const float *change, double scale, size_t n, double *d, double *p_hat)
@@ -128,21 +130,11 @@ __attribute__((target("avx2"))) static double body_avx2(const double *p, const f
 
 double gyre_divergence(const double *p, const float *change, double scale, size_t n, double *d, double *p_hat)
 {
-    return __builtin_cpu_supports("avx2") ? body_avx2(p, change, scale, n, d, p_hat) : body(p, change, scale, n, d, p_hat);
-}
-
-const char *gyre_kernels_selected(void)
-{
-    return __builtin_cpu_supports("avx2") ? "avx2" : "base";
+    return gyre_kernels_avx2() ? body_avx2(p, change, scale, n, d, p_hat) : body(p, change, scale, n, d, p_hat);
 }
 #else
 double gyre_divergence(const double *p, const float *change, double scale, size_t n, double *d, double *p_hat)
 {
     return body(p, change, scale, n, d, p_hat);
-}
-
-const char *gyre_kernels_selected(void)
-{
-    return "base";
 }
 #endif

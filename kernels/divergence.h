@@ -19,7 +19,4 @@
 double gyre_divergence_ref(const double *p, const float *change, double scale, size_t n, double *d, double *p_hat);
 double gyre_divergence(const double *p, const float *change, double scale, size_t n, double *d, double *p_hat);
 
-/* "avx2" or "base": what gyre_divergence runs on this machine; recorded with results. */
-const char *gyre_kernels_selected(void);
-
 #endif

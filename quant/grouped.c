@@ -7,7 +7,7 @@
 #include "core/half.h"
 #include "core/minifloat.h"
 
-enum { RATIOS = 29 }; /* of a search: clip * (40 - k) / 40 */
+enum { RATIOS = 29, LANES = 8 }; /* RATIOS of a search: clip * (40 - k) / 40 */
 
 const char *const gyre_scale_names[] = {"f32", "f16", "bf16", "e8m0", "e4m3", NULL};
 const char *const gyre_scale_formats[] = {"f32", "f16", NULL};
@@ -139,22 +139,41 @@ void gyre_grouped_decode(const void *state, size_t head, const uint8_t *bytes, s
     }
 }
 
+/* Extremes do not depend on the order, but for the sign of zero: LANES of them at a time, which vectorises. lo and hi are never -0. */
 void gyre_group_range(const float *y, size_t n, float *lo, float *hi)
 {
-    *lo = *hi = y[0];
-    for (size_t i = 1; i < n; i++) {
-        *lo = y[i] < *lo ? y[i] : *lo;
-        *hi = y[i] > *hi ? y[i] : *hi;
+    float least[LANES], most[LANES];
+    size_t whole = n - n % LANES;
+    for (size_t l = 0; l < LANES; l++)
+        least[l] = most[l] = y[0];
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            least[l] = y[i + l] < least[l] ? y[i + l] : least[l];
+            most[l] = y[i + l] > most[l] ? y[i + l] : most[l];
+        }
+    for (size_t i = whole; i < n; i++) {
+        least[i - whole] = y[i] < least[i - whole] ? y[i] : least[i - whole];
+        most[i - whole] = y[i] > most[i - whole] ? y[i] : most[i - whole];
     }
+    for (size_t l = 1; l < LANES; l++) {
+        least[0] = least[l] < least[0] ? least[l] : least[0];
+        most[0] = most[l] > most[0] ? most[l] : most[0];
+    }
+    *lo = least[0] + 0.0f;
+    *hi = most[0] + 0.0f;
 }
 
 float gyre_group_largest(const float *y, size_t n)
 {
-    float most = 0.0f;
-    for (size_t i = 0; i < n; i++) {
-        float a = fabsf(y[i]);
-        most = a > most ? a : most;
-    }
+    float top[LANES] = {0}, most = 0.0f;
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            top[l] = fabsf(y[i + l]) > top[l] ? fabsf(y[i + l]) : top[l];
+    for (size_t i = whole; i < n; i++)
+        top[i - whole] = fabsf(y[i]) > top[i - whole] ? fabsf(y[i]) : top[i - whole];
+    for (size_t l = 0; l < LANES; l++)
+        most = top[l] > most ? top[l] : most;
     return most;
 }
 

@@ -92,6 +92,43 @@ static void halves(void **state)
     assert_true((gyre_half_from_float((float)NAN) & 0x7FFF) > 0x7C00);
 }
 
+/* All 65536 halves through HDF5, as stored and widened by HDF5 itself: the array form gives HDF5's bits, and the scalar's (also those of NaN). */
+static void halves_as_hdf5_widens_them(void **state)
+{
+    (void)state;
+    enum { ALL = 65536 };
+    static uint16_t halves[ALL], stored[ALL];
+    static float theirs[ALL], ours[ALL];
+    const hsize_t dims[1] = {ALL};
+    char path[] = "/tmp/gyre-halves-XXXXXX";
+    gyre_error error = {0};
+    hid_t file, half = gyre_h5_half_type();
+    int handle = mkstemp(path);
+    assert_true(handle >= 0);
+    (void)close(handle);
+    for (uint32_t h = 0; h < ALL; h++)
+        halves[h] = (uint16_t)h;
+    CHECK_OK(gyre_h5_create(path, &file, &error), &error);
+    CHECK_OK(gyre_h5_write(file, "halves", half, half, 1, dims, NULL, halves, &error), &error);
+    CHECK_OK(gyre_h5_close(&file, path, &error), &error);
+    CHECK_OK(gyre_h5_open(path, &file, &error), &error);
+    CHECK_OK(gyre_h5_read(file, "halves", half, 1, dims, stored, &error), &error);
+    CHECK_OK(gyre_h5_read(file, "halves", H5T_NATIVE_FLOAT, 1, dims, theirs, &error), &error);
+    CHECK_OK(gyre_h5_close(&file, path, &error), &error);
+    assert_memory_equal(stored, halves, sizeof halves);
+    gyre_half_to_floats(stored, ALL, ours);
+    for (uint32_t h = 0; h < ALL; h++) {
+        float scalar = gyre_half_to_float((uint16_t)h);
+        assert_memory_equal(&ours[h], &scalar, sizeof scalar);
+        if (isnan(scalar))
+            assert_true(isnan(theirs[h]));
+        else
+            assert_memory_equal(&ours[h], &theirs[h], sizeof scalar);
+    }
+    (void)H5Tclose(half);
+    (void)unlink(path);
+}
+
 static void sha256_known_answer(void **state)
 {
     (void)state;
@@ -388,7 +425,7 @@ int main(void)
     gyre_h5_quiet();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_known_answers),  cmocka_unit_test(streams_are_what_the_page_says), cmocka_unit_test(permutations),
-        cmocka_unit_test(halves),                cmocka_unit_test(sha256_known_answer),
+        cmocka_unit_test(halves),                cmocka_unit_test(halves_as_hdf5_widens_them),     cmocka_unit_test(sha256_known_answer),
         cmocka_unit_test(option_tables),         cmocka_unit_test(option_files),
         cmocka_unit_test(yaml_refuses),          cmocka_unit_test(yaml_caps),
         cmocka_unit_test(yaml_collects_faults),  cmocka_unit_test(yaml_overrides),

@@ -2,8 +2,10 @@
 #include "tests/check.h"
 
 #include "kernels/divergence.h"
+#include "kernels/matrix_row.h"
+#include "kernels/selected.h"
 
-enum { MOST = 700 };
+enum { MOST = 700, LARGEST = 576 };
 
 static void weights(double *p, size_t n, uint32_t id)
 {
@@ -65,9 +67,56 @@ static void extremes(void **state)
     assert_true(gyre_divergence(p, none, 1.0, 2, d, q) == 0.0);
 }
 
+/* One product, fast and reference: the same bits, and nothing behind y. The columns fill their allocation, so that a sanitizer sees a read beyond them. */
+static void same_row(const float *values, size_t count, size_t length)
+{
+    float *columns = malloc(count * length * sizeof *columns), *x = malloc(count * sizeof *x), fast[LARGEST + 8], slow[LARGEST + 8];
+    assert_true(columns != NULL && x != NULL);
+    memcpy(columns, values, count * length * sizeof *columns);
+    memcpy(x, values + LARGEST, count * sizeof *x);
+    for (size_t i = 0; i < LARGEST + 8; i++)
+        fast[i] = slow[i] = -7.0f;
+    gyre_matrix_row(columns, count, length, x, fast);
+    gyre_matrix_row_ref(columns, count, length, x, slow);
+    if (memcmp(fast, slow, sizeof fast) != 0)
+        fail_msg("%zu columns of %zu: the fast row is not the reference", count, length);
+    double sum = 0, size = 0;
+    for (size_t j = 0; j < count; j++) {
+        sum += (double)columns[j * length + length - 1] * (double)x[j];
+        size += fabs((double)columns[j * length + length - 1] * (double)x[j]);
+    }
+    CHECK_CLOSE(fast[length - 1], sum, 0, 1e-6 * size + 1e-44);
+    free(x);
+    free(columns);
+}
+
+/* Every size, square, and shapes with every remainder; then sizes where sums are denormal or cancel. */
+static void rows_are_the_reference_bit_for_bit(void **state)
+{
+    (void)state;
+    float *values = malloc(LARGEST * LARGEST * sizeof *values);
+    assert_non_null(values);
+    normals(values, LARGEST * LARGEST, 7);
+    for (size_t n = 1; n <= LARGEST; n++)
+        same_row(values, n, n);
+    for (size_t count = 1; count <= 13; count++)
+        for (size_t length = 1; length <= 100; length++)
+            same_row(values, count, length);
+    for (size_t i = 0; i < LARGEST * LARGEST; i++)
+        values[i] = ldexpf(values[i], i % 3 == 0 ? -75 : i % 3 == 1 ? -60 : 3);
+    for (size_t n = 1; n <= 130; n++)
+        same_row(values, n, n);
+    for (size_t i = 0; i < LARGEST * LARGEST; i++)
+        values[i] = i % 2 == 0 ? 1.0f : -0.0f;
+    for (size_t n = 1; n <= 40; n++)
+        same_row(values, n, n);
+    free(values);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fast_is_reference), cmocka_unit_test(two_keys), cmocka_unit_test(extremes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(fast_is_reference), cmocka_unit_test(two_keys), cmocka_unit_test(extremes),
+                                       cmocka_unit_test(rows_are_the_reference_bit_for_bit)};
     (void)printf("kernels selected: %s\n", gyre_kernels_selected());
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

@@ -565,10 +565,38 @@ static void rounding(void **state)
     assert_true(gyre_round(GYRE_HALF_UP, nextafterf(0.5f, 0.0f)) == 1.0f); /* the sum is taken in binary32 */
 }
 
+/* Ranges and magnitudes by lanes against the plain scan, with every remainder, every place of the extremes, and zeros of either sign. */
+static void extremes_of_a_group(void **state)
+{
+    (void)state;
+    enum { MOST = 40 };
+    float y[MOST], lo, hi;
+    for (size_t n = 1; n <= MOST; n++)
+        for (size_t at = 0; at < n; at++) {
+            normals(y, n, (uint32_t)n);
+            y[at] *= at % 2 == 0 ? 50.0f : -50.0f;
+            if (at % 5 == 4) /* not below, or not above, zero */
+                for (size_t i = 0; i < n; i++)
+                    y[i] = at % 2 == 0 ? fabsf(y[i]) : -fabsf(y[i]);
+            if (at % 3 == 0)
+                y[(at + 1) % n] = -0.0f;
+            float least = y[0], most = y[0], magnitude = 0;
+            for (size_t i = 0; i < n; i++) {
+                least = fminf(least, y[i]);
+                most = fmaxf(most, y[i]);
+                magnitude = fmaxf(magnitude, fabsf(y[i]));
+            }
+            gyre_group_range(y, n, &lo, &hi);
+            assert_true(lo == least && hi == most && gyre_group_largest(y, n) == magnitude);
+            assert_false((lo == 0.0f && signbit(lo)) || (hi == 0.0f && signbit(hi)));
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_and_strides),
+        cmocka_unit_test(extremes_of_a_group),
         cmocka_unit_test(any_size_any_bytes),
         cmocka_unit_test(layouts),
         cmocka_unit_test(ggml_bytes),

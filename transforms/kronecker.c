@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/random.h"
+#include "kernels/matrix_row.h"
 #include "transforms/matrix.h"
 
 typedef struct options {

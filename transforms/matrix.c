@@ -7,6 +7,8 @@
 #include <cblas.h>
 #include <lapacke.h>
 
+#include "kernels/matrix_row.h"
+
 /* The program runs OpenBLAS with one thread. Whoever links this room alone gets the same: the blocks a product is cut into would else decide its last bits. */
 static void one_thread(void)
 {
