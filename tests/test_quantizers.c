@@ -884,7 +884,7 @@ static bool reads(const subject *s)
                 for (size_t i = 0; i < b.size; i++)
                     damaged.bytes[i] = (uint8_t)(b.bytes[i] ^ (cut ? 0u : (unsigned)i * 89u));
                 gyre_status st = read_block(s, &damaged, h, first, last, with, out, &bits, &fault);
-                if (st != GYRE_E_INPUT && (cut || st != GYRE_OK))
+                if (st != GYRE_E_INPUT && (cut || (st != GYRE_OK && st != GYRE_E_RANGE)))
                     broken(s, "a read of damaged bytes says %s", gyre_status_name(st));
                 free(damaged.bytes);
             }
