@@ -124,7 +124,9 @@ static void read_by_query(const gyre_quantizer *q, gyre_stream stream, const uin
     double bits = 0;
     float *with = fuzz_room((stream == GYRE_K ? q->dim : read.last - read.first) * sizeof *with), *out = fuzz_room((stream == GYRE_K ? read.last - read.first : q->dim) * sizeof *out);
     ordinary(with, stream == GYRE_K ? q->dim : read.last - read.first);
-    input_or_ok(stream == GYRE_K ? q->type->read_scores(q->state, &read, with, out, &bits, &error) : q->type->read_output(q->state, &read, with, out, &bits, &error), &error);
+    gyre_status st = stream == GYRE_K ? q->type->read_scores(q->state, &read, with, out, &bits, &error) : q->type->read_output(q->state, &read, with, out, &bits, &error);
+    fuzz_reasoned(st, &error);
+    FUZZ_MUST(st == GYRE_OK || st == GYRE_E_INPUT || st == GYRE_E_RANGE); /* out of range: finite values whose binary16 sum is not */
     free(with);
     free(out);
 }

@@ -120,8 +120,9 @@ static int exponent_of(uint16_t half)
     return half >> 10 & 31;
 }
 
-/* Exponent of every column over the visible tokens. The first plane decides it: its bytes, sign put right, are in the order of the values. */
-static void column_exponents(const alignedkv *a, const gyre_read *read, const uint8_t *rows, int *columns)
+/* Exponent of every column over the visible tokens. The first plane decides it: its bytes, sign put right, are in the order of the values. Exponent 31 is infinity or NaN, which no
+ * encoder writes. */
+static gyre_status column_exponents(const alignedkv *a, const gyre_read *read, const uint8_t *rows, int *columns, gyre_error *err)
 {
     int top[GYRE_QUANTIZER_DIM];
     for (size_t i = 0; i < a->dim; i++) {
@@ -131,13 +132,17 @@ static void column_exponents(const alignedkv *a, const gyre_read *read, const ui
     for (size_t t = read->first; t < read->last; t++) {
         const uint8_t *row = rows + t * 2 * a->dim;
         for (size_t i = 0; i < a->dim; i++) {
-            int e = row[i] >> 2 & 31, value = (row[i] & 0x80) != 0 ? -1 - (int)(row[i] & 0x7Fu) : (int)row[i];
+            int e = row[i] >> 2 & 31;
+            if (e == 31)
+                return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "alignedkv: damaged bytes: coordinate %zu of token %zu is not a finite binary16", i, t);
+            int value = (row[i] & 0x80) != 0 ? -1 - (int)(row[i] & 0x7Fu) : (int)row[i];
             columns[i] = e > columns[i] ? e : columns[i];
             top[i] = value > top[i] ? value : top[i];
         }
     }
     for (size_t i = 0; i < a->dim && a->o.maximum == 1; i++)
         columns[i] = (top[i] >= 0 ? top[i] : -top[i] - 1) >> 2 & 31;
+    return GYRE_OK;
 }
 
 /* sum + x * y in the chosen format. */
@@ -162,7 +167,7 @@ static gyre_status read_scores(const void *state, const gyre_read *read, const f
     unsigned width[GYRE_QUANTIZER_DIM];
     GYRE_TRY(check(a, read, err));
     const uint8_t *rows = read->bytes + read->head * read->tokens * 2 * a->dim;
-    column_exponents(a, read, rows, column);
+    GYRE_TRY(column_exponents(a, read, rows, column, err));
     for (size_t i = 0; i < a->dim; i++) {
         column[i] += exponent_of(gyre_half_from_float(query[i]));
         most = column[i] > most ? column[i] : most;
@@ -218,7 +223,7 @@ static gyre_status read_output(const void *state, const gyre_read *read, const f
     GYRE_TRY(check(a, read, err));
     const uint8_t *rows = read->bytes + read->head * read->tokens * 2 * a->dim;
     size_t whole = read->last / BLOCK * BLOCK, seen = whole > read->first ? whole - read->first : 0;
-    column_exponents(a, read, rows, column);
+    GYRE_TRY(column_exponents(a, read, rows, column, err));
     int least = seen > 0 ? alignment(a, read, rows, weights, whole, column) : 0, step = a->o.steps == 0 ? 4096 : 1024;
     *bits += 8.0 * (double)a->dim * (double)(seen < PROBES ? seen : PROBES);
     for (size_t i = 0; i < a->dim; i++)
@@ -231,6 +236,9 @@ static gyre_status read_output(const void *state, const gyre_read *read, const f
             output[i] = fused(a, a->value[fetch(a, rows + t * 2 * a->dim, i, width)], weight, output[i]);
         *bits += (double)width * (double)a->dim;
     }
+    for (size_t i = 0; i < a->dim; i++)
+        if (!isfinite(output[i]))
+            GYRE_FAIL(GYRE_E_RANGE, "alignedkv: coordinate %zu of the output exceeds %s: accumulate: f32, or smaller values", i, a->o.accumulate == 0 ? "binary32" : "binary16");
 done:
     return st;
 }
