@@ -17,9 +17,10 @@
 gyre_random gyre_random_stream(const gyre_site *site, gyre_purpose purpose, unsigned ordinal, bool per_head)
 {
     uint32_t head = per_head ? site->head : (uint32_t)GYRE_RANDOM_ALL_HEADS;
+    uint32_t draw = purpose == GYRE_PURPOSE_START || purpose == GYRE_PURPOSE_BATCH ? site->restart : site->draw;
     gyre_random r = {
         .key = {(uint32_t)(site->campaign_seed & 0xFFFFFFFFu), (uint32_t)(site->campaign_seed >> 32)},
-        .counter = {0, site->seed_index, (site->layer << 16) | head, ((uint32_t)purpose << 16) | ((uint32_t)ordinal << 8) | (uint32_t)site->stream},
+        .counter = {0, draw * (uint32_t)GYRE_RANDOM_DRAW + site->seed_index, (site->layer << 16) | head, ((uint32_t)purpose << 16) | ((uint32_t)ordinal << 8) | (uint32_t)site->stream},
     };
     return r;
 }

@@ -2,7 +2,7 @@
  *
  * A draw is a pure function of what it is for; no state, no call order, no thread. The exact mapping is in docs/random.md:
  *   key     = (campaign seed low 32 bits, campaign seed high 32 bits)
- *   counter = (block, seed index, layer * 65536 + head, purpose * 65536 + ordinal * 256 + stream)
+ *   counter = (block, draw * 131072 + seed index, layer * 65536 + head, purpose * 65536 + ordinal * 256 + stream)
  * where head is 65535 for draws shared by a layer, stream is 0 for K and 1 for V, and block counts 128-bit blocks of output.
  */
 #ifndef GYRE_CORE_RANDOM_H
@@ -22,17 +22,19 @@ typedef enum gyre_purpose {
     GYRE_PURPOSE_NORMALS = 4,     /* Gaussian matrices, reflectors and quaternions of a transform */
     GYRE_PURPOSE_PERMUTATION = 5,
     GYRE_PURPOSE_SKETCH = 6,      /* a quantizer's random projection */
-    GYRE_PURPOSE_CODEBOOK = 7     /* samples and starts of a codebook */
+    GYRE_PURPOSE_CODEBOOK = 7,    /* samples and starts of a codebook */
+    GYRE_PURPOSE_START = 8,       /* noise of a learned transform's start */
+    GYRE_PURPOSE_BATCH = 9        /* rows of a step of gradient descent */
 } gyre_purpose;
 
-enum { GYRE_RANDOM_ALL_HEADS = 65535, GYRE_RANDOM_MAX_LAYER = 65535, GYRE_RANDOM_MAX_ORDINAL = 255 };
+enum { GYRE_RANDOM_ALL_HEADS = 65535, GYRE_RANDOM_MAX_LAYER = 65535, GYRE_RANDOM_MAX_ORDINAL = 255, GYRE_RANDOM_DRAW = 131072, GYRE_RANDOM_MAX_DRAW = 32767 };
 
 typedef struct gyre_random {
     uint32_t key[2];
     uint32_t counter[4]; /* counter[0] is the block of the next word */
 } gyre_random;
 
-/* The stream of element `ordinal` of a chain at `site`; per_head false shares it between the heads of the layer. */
+/* The stream of element `ordinal` of a chain at `site`; per_head false shares it between the heads of the layer. START and BATCH take site.restart for the draw, the others site.draw. */
 gyre_random gyre_random_stream(const gyre_site *site, gyre_purpose purpose, unsigned ordinal, bool per_head);
 
 /* Word `index` of a stream: word index % 4 of block index / 4. */

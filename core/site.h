@@ -36,6 +36,8 @@ typedef struct gyre_site {
     uint32_t n_heads;       /* kv heads of the layer: what `per: layer` parameters are shared by */
     uint64_t campaign_seed;
     uint32_t seed_index;
+    uint32_t draw;          /* which of several draws of the seed, from 0: calibration that chooses among draws builds them all */
+    uint32_t restart;       /* which of several starts of what is learned, from 0 */
     size_t n_positions;     /* a hint: most rows have positions below it (tables are made that long); 0 is allowed */
     const gyre_rope *rope;  /* NULL for V and for models without RoPE */
     const float *bias;      /* key bias of this head in pre-RoPE order, dim floats; NULL where the model has none */

@@ -109,14 +109,19 @@ static void coders_free(coders *c)
         gyre_codec_free(c->codec[g]);
 }
 
-static gyre_status fit(const gyre_layer *l, gyre_codec_group group, gyre_codec *codec, gyre_error *err)
+static gyre_status fit(const gyre_layer *l, gyre_codec_group group, const gyre_codec_stream *streams, gyre_codec **codec, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const float **rows = NULL;
-    GYRE_NEW(&rows, group.n * l->n_heads);
-    for (size_t i = 0; i < group.n * l->n_heads; i++)
-        rows[i] = gyre_layer_calibration(l, group.stream[i / l->n_heads], i % l->n_heads);
-    GYRE_TRY(gyre_calibrate(codec, group.n, l->n_heads, l->dim, rows, l->n_calibration, l->tokens, l->calibration_pos, err));
+    gyre_fit_spec specs[2];
+    GYRE_NEW(&rows, 2 * l->n_heads);
+    for (size_t i = 0; i < 2 * l->n_heads; i++)
+        rows[i] = gyre_layer_calibration(l, (gyre_stream)(i / l->n_heads), i % l->n_heads);
+    gyre_calibration data = {.n_heads = l->n_heads, .dim = l->dim, .group = l->group, .score_scale = (double)l->raw.score_scale, .window = l->raw.sliding_window,
+                             .rows = {.documents = l->n_calibration, .tokens = l->tokens, .x = {rows, rows + l->n_heads}, .pos = l->calibration_pos}};
+    for (size_t s = 0; s < group.n; s++)
+        gyre_fit_defaults(&specs[s]);
+    GYRE_TRY(gyre_calibrate(streams, group.n, specs, &data, NULL, NULL, codec, NULL, err));
 done:
     free(rows);
     return st;
@@ -136,12 +141,7 @@ static gyre_status coders_new(const gyre_layer *l, const gyre_arm *arm, uint64_t
         gyre_codec_stream streams[2];
         for (size_t s = 0; s < group.n; s++)
             streams[s] = (gyre_codec_stream){&arm->codec[group.stream[s]], sites[group.stream[s]]};
-        GYRE_TRY(gyre_codec_new(streams, group.n, l->n_heads, &c->codec[c->n], err));
-        st = fit(l, group, c->codec[c->n], err);
-        if (st != GYRE_OK) {
-            gyre_codec_free(c->codec[c->n]);
-            goto done;
-        }
+        GYRE_TRY(fit(l, group, streams, &c->codec[c->n], err));
     }
 done:
     free(sites[0]);

@@ -20,7 +20,7 @@
 
 /* IDEMPOTENT: encode(decode(b)) = b. TOKEN_LOCAL: what a row decodes to depends on that row alone. FIXED_SIZE: the bytes of a block depend on the number of tokens alone.
  * RANDOM_ACCESS: any row can be decoded without the others. ONLINE: a row can be appended without touching older ones. The last four together are what a served cache needs
- * (arXiv 2604.19157). FITTED: needs calibration rows. SEEDED: draws random numbers of the seed index. */
+ * (arXiv 2604.19157). FITTED: needs calibration rows. SEEDED: draws random numbers of the seed index. LEARNS, set by `refine`: gradient calibration finds its clip ratio. */
 enum {
     GYRE_IDEMPOTENT = 1,
     GYRE_TOKEN_LOCAL = 2,
@@ -28,7 +28,8 @@ enum {
     GYRE_RANDOM_ACCESS = 8,
     GYRE_ONLINE = 16,
     GYRE_QUANTIZER_FITTED = 32,
-    GYRE_QUANTIZER_SEEDED = 64
+    GYRE_QUANTIZER_SEEDED = 64,
+    GYRE_QUANTIZER_LEARNS = 128
 };
 
 /* The largest set of values that are coded together: a row, the tokens of a head, the heads of a layer, or K and V. */
@@ -49,6 +50,20 @@ typedef struct gyre_read {
     size_t head;
     size_t first, last;   /* visible tokens: first..last-1 */
 } gyre_read;
+
+/* What gradient calibration needs: rows through the quantizer without packing, and the straight-through rule with a differentiable scale (docs/definitions.md).
+ *
+ *     e = decode(encode(y)) - y     within the range: e = s(y) r, the rounding residual r held constant; saturated: e = s(y) q - y, the code q held constant
+ *
+ * Rows are contiguous, n x dim, of one head. */
+typedef struct gyre_straight {
+    size_t (*group)(const void *state); /* coordinates that share a scale */
+    size_t (*work)(const void *state);  /* floats per row that forward leaves for backward */
+    gyre_status (*forward)(const void *state, size_t head, const float *y, size_t n, float *e, float *work, gyre_error *err); /* the values of packing, bit for bit */
+    /* Adds dL/dy to g_y and dL/d(clip ratio) to *g_clip, where g_e = dL/de. */
+    void (*backward)(const void *state, size_t head, const float *y, const float *e, const float *work, size_t n, const float *g_e, float *g_y, double *g_clip);
+    double *(*clip)(void *state, size_t head); /* the clip ratio where the options ask for learning it, else NULL */
+} gyre_straight;
 
 typedef struct gyre_quantizer_type {
     /* required */
@@ -77,6 +92,8 @@ typedef struct gyre_quantizer_type {
      * the bits read of the visible rows are added to *bits. decode then gives what is stored. */
     gyre_status (*read_scores)(const void *state, const gyre_read *read, const float *query, float *scores, double *bits, gyre_error *err);
     gyre_status (*read_output)(const void *state, const gyre_read *read, const float *weights, float *output, double *bits, gyre_error *err);
+    /* optional: gradients */
+    const gyre_straight *straight;
 } gyre_quantizer_type;
 
 extern const gyre_quantizer_type *const gyre_quantizer_types[]; /* ends with NULL */

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "calibrate/fit.h"
 #include "core/sha256.h"
 #include "core/status.h"
 
@@ -54,6 +55,8 @@ typedef struct gyre_cell {
     double payload_bits, side_bits, total_bits, read_bits; /* per value, mean over the coded streams; NaN unless OK */
     size_t n_documents, n_heads;
     double *values;            /* [metric][document][head], metrics in table order; NaN where a metric does not apply; NULL unless OK */
+    size_t n_fits;             /* what was learned or drawn for this cell (calibrate/fit.h); 0 unless OK */
+    const gyre_fit *fits;
     double wall_s;             /* excluded from every digest */
 } gyre_cell;
 

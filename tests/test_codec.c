@@ -224,8 +224,12 @@ static void calibration_walks_the_chain(void **state)
     add(&spec, "scale", NULL);
     for (uint32_t h = 0; h < 2; h++)
         sites[h] = (gyre_site){.dim = 2, .stream = GYRE_V, .head = h, .n_heads = 2};
-    gyre_codec *codec = codec_of(&spec, sites, 2);
-    CHECK_OK(gyre_calibrate(codec, 1, 2, 2, all, 1, 4, pos, &error), &error);
+    gyre_codec *codec;
+    gyre_codec_stream stream = {&spec, sites};
+    gyre_fit_spec fit;
+    gyre_calibration data = {.n_heads = 2, .dim = 2, .group = 1, .rows = {.documents = 1, .tokens = 4, .x = {NULL, all}, .pos = pos}};
+    gyre_fit_defaults(&fit);
+    CHECK_OK(gyre_calibrate(&stream, 1, &fit, &data, NULL, NULL, &codec, NULL, &error), &error);
     for (size_t h = 0; h < 2; h++) {
         float x[2] = {rows[h][0], rows[h][1]};
         gyre_transform_forward(gyre_codec_chain(codec, 0, h), x, 1, 2, pos, NULL);
@@ -233,8 +237,10 @@ static void calibration_walks_the_chain(void **state)
         CHECK_CLOSE((double)x[0], h == 0 ? -0.25 : 1.0, 1e-6, 0);
         CHECK_CLOSE((double)x[1], 0.0, 0, 0);
     }
-    assert_int_equal(gyre_calibrate(codec, 1, 2, 2, all, 0, 4, pos, &error), GYRE_E_INPUT);
     gyre_codec_free(codec);
+    data.rows.documents = 0;
+    assert_int_equal(gyre_calibrate(&stream, 1, &fit, &data, NULL, NULL, &codec, NULL, &error), GYRE_E_INPUT);
+    assert_null(codec);
 }
 
 /* A quantizer of K and V together is refused one stream, and different options for the two; given both, it codes them. */

@@ -63,7 +63,7 @@ static void fit_elements(gyre_transform *const *elements, size_t count, size_t d
         at[r] = (int32_t)r;
     for (size_t i = 0; i < count; i++) {
         if (elements[i]->traits.needs & GYRE_NEEDS_CALIBRATION)
-            CHECK_OK(elements[i]->type->fit(elements[i]->state, x, FIT_ROWS, dim, &error), &error);
+            CHECK_OK(elements[i]->type->fit(elements[i]->state, &(gyre_fit_rows){.x = x, .n = FIT_ROWS, .stride = dim}, &error), &error);
         void *scratch = scratch_for(elements[i]);
         gyre_transform_forward(elements[i], x, FIT_ROWS, dim, at, scratch);
         free(scratch);
@@ -813,7 +813,7 @@ static bool memory(const subject *s)
             if (fitting)
                 CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
             heap_watch(n);
-            st = fitting ? s->alone->fit(t->state, rows, FIT_ROWS, s->dim, &error) : make(s, &s->place, ORDINAL, &t, &error);
+            st = fitting ? s->alone->fit(t->state, &(gyre_fit_rows){.x = rows, .n = FIT_ROWS, .stride = s->dim}, &error) : make(s, &s->place, ORDINAL, &t, &error);
             was_refused = heap.refused;
             bool nothing = t == NULL;
             gyre_transform_free(t);
@@ -858,13 +858,13 @@ static bool fitting(const subject *s)
         broken(s, "is fitted and stores nothing");
     for (size_t k = 0; k < 3; k++) {
         CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
-        if (s->alone->fit(t->state, x, 0, s->dim, &error) != GYRE_E_INPUT || error.message[0] == '\0')
+        if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = 0, .stride = s->dim}, &error) != GYRE_E_INPUT || error.message[0] == '\0')
             broken(s, "fits on no rows");
         if (k == 2)
             normals(x, s->dim, 24);
         for (size_t i = 0; k < 2 && i < FIT_ROWS * s->dim; i++)
             x[i] = k == 0 ? 0.0f : 1.5f;
-        if (s->alone->fit(t->state, x, k == 2 ? 1 : FIT_ROWS, s->dim, &error) != GYRE_OK)
+        if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = k == 2 ? 1 : FIT_ROWS, .stride = s->dim}, &error) != GYRE_OK)
             broken(s, "does not fit on %s: %s", poor[k], error.message);
         finite(s, t, poor[k]);
         gyre_transform_free(t);
@@ -875,7 +875,7 @@ static bool fitting(const subject *s)
     for (size_t r = 0; r < FIT_ROWS; r++)
         memcpy(apart + r * (s->dim + PAD), x + r * s->dim, s->dim * sizeof *x);
     CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
-    CHECK_OK(s->alone->fit(t->state, apart, FIT_ROWS, s->dim + PAD, &error), &error);
+    CHECK_OK(s->alone->fit(t->state, &(gyre_fit_rows){.x = apart, .n = FIT_ROWS, .stride = s->dim + PAD}, &error), &error);
     normals(x, s->dim, 25);
     apply(t, gyre_transform_forward, x, y, 1, positions + 2);
     apply(s->t, gyre_transform_forward, x, want, 1, positions + 2);

@@ -447,7 +447,7 @@ static void permutations_of_channels(void **state)
     gyre_transform *zigzag = build("permutation", &site, (settings){"kind=zigzag", "block=4"});
     /* largest magnitudes 3 8 1 8 5 2 7 0: ranks 1 3 6 4 0 5 2 7, dealt to two blocks as 1|3, 4|6, 0|5, 7|2 */
     const float rows[2 * N] = {-3, 8, 0, -1, 5, 2, 6, 0, 1, 0, -1, -8, 2, 0, -7, 0}, want[N] = {1, 4, 0, 7, 3, 6, 5, 2};
-    CHECK_OK(zigzag->type->fit(zigzag->state, rows, 2, N, &error), &error);
+    CHECK_OK(zigzag->type->fit(zigzag->state, &(gyre_fit_rows){.x = rows, .n = 2, .stride = N}, &error), &error);
     float x[N] = {0, 1, 2, 3, 4, 5, 6, 7}, scratch[MOST];
     gyre_transform_forward(zigzag, x, 1, N, NULL, scratch);
     assert_memory_equal(x, want, sizeof x);
@@ -456,7 +456,7 @@ static void permutations_of_channels(void **state)
         assert_true(x[i] == (float)i);
     assert_int_equal(gyre_transform_stored(zigzag), 1); /* 8 indices of 3 bits */
     assert_true(zigzag->traits.pooled && zigzag->traits.needs == GYRE_NEEDS_CALIBRATION && !(zigzag->traits.flags & GYRE_SEEDED));
-    assert_int_equal(zigzag->type->fit(zigzag->state, rows, 0, N, &error), GYRE_E_INPUT);
+    assert_int_equal(zigzag->type->fit(zigzag->state, &(gyre_fit_rows){.x = rows, .n = 0, .stride = N}, &error), GYRE_E_INPUT);
     gyre_transform_free(zigzag);
     gyre_site large = site_of(128, 0);
     gyre_transform *more = build("permutation", &large, (settings){"kind=zigzag", "per=head"}), *random = build("permutation", &large, NULL);
@@ -496,7 +496,7 @@ static void smooth_by_hand(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         gyre_transform *t = build("smooth", &site, cases[c].options);
         float x[4] = {1, 1, 1, 1};
-        CHECK_OK(t->type->fit(t->state, rows, 2, 4, &error), &error);
+        CHECK_OK(t->type->fit(t->state, &(gyre_fit_rows){.x = rows, .n = 2, .stride = 4}, &error), &error);
         gyre_transform_forward(t, x, 1, 4, NULL, NULL);
         for (size_t i = 0; i < 4; i++)
             assert_true(x[i] == (float)cases[c].lambda[i]);
@@ -505,7 +505,7 @@ static void smooth_by_hand(void **state)
             assert_true(x[i] == 1.0f);
         assert_int_equal(gyre_transform_stored(t), cases[c].stored);
         assert_int_equal(t->traits.pooled, c != 3);
-        assert_int_equal(t->type->fit(t->state, rows, 0, 4, &error), GYRE_E_INPUT);
+        assert_int_equal(t->type->fit(t->state, &(gyre_fit_rows){.x = rows, .n = 0, .stride = 4}, &error), GYRE_E_INPUT);
         assert_non_null(strstr(error.message, "smooth has no calibration rows"));
         gyre_transform_free(t);
     }
@@ -525,7 +525,7 @@ static void smooth_pairs_commute_with_rope(void **state)
     normals(rows, 8 * N, 3);
     for (int pairs = 0; pairs < 2; pairs++) {
         gyre_transform *smooth = build("smooth", &site, (settings){pairs ? "pairs=true" : "pairs=false"}), *unrope = build("unrope", &site, NULL);
-        CHECK_OK(smooth->type->fit(smooth->state, rows, 8, N, &error), &error);
+        CHECK_OK(smooth->type->fit(smooth->state, &(gyre_fit_rows){.x = rows, .n = 8, .stride = N}, &error), &error);
         float x[N], y[N];
         double off = 0;
         memcpy(x, rows, sizeof x);

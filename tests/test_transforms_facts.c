@@ -250,8 +250,8 @@ static void fits(void **state)
     CHECK_OK(gyre_transform_new(gyre_transform_find("centre"), &p.site, 0, &mean, &centre, &error), &error);
     CHECK_OK(gyre_transform_new(gyre_transform_find("scale"), &p.site, 0, &max, &scale, &error), &error);
     const float rows[6] = {1, 0, 2, 0, -6, 0};
-    CHECK_OK(centre->type->fit(centre->state, rows, 3, 2, &error), &error);
-    CHECK_OK(scale->type->fit(scale->state, rows, 3, 2, &error), &error);
+    CHECK_OK(centre->type->fit(centre->state, &(gyre_fit_rows){.x = rows, .n = 3, .stride = 2}, &error), &error);
+    CHECK_OK(scale->type->fit(scale->state, &(gyre_fit_rows){.x = rows, .n = 3, .stride = 2}, &error), &error);
     float x[2] = {5, 7}, y[2] = {3, 7};
     gyre_transform_forward(centre, x, 1, 2, NULL, NULL);
     gyre_transform_forward(scale, y, 1, 2, NULL, NULL);
@@ -260,8 +260,8 @@ static void fits(void **state)
     assert_int_equal(gyre_transform_stored(centre), 2);
     assert_int_equal(gyre_transform_stored(scale), 2);
     assert_true(scale->traits.pooled && !centre->traits.pooled);
-    assert_int_equal(centre->type->fit(centre->state, rows, 0, 2, &error), GYRE_E_INPUT);
-    assert_int_equal(scale->type->fit(scale->state, rows, 0, 2, &error), GYRE_E_INPUT);
+    assert_int_equal(centre->type->fit(centre->state, &(gyre_fit_rows){.x = rows, .n = 0, .stride = 2}, &error), GYRE_E_INPUT);
+    assert_int_equal(scale->type->fit(scale->state, &(gyre_fit_rows){.x = rows, .n = 0, .stride = 2}, &error), GYRE_E_INPUT);
     gyre_transform_free(centre);
     gyre_transform_free(scale);
 }

@@ -56,18 +56,18 @@ done:
     return st;
 }
 
-static gyre_status fit(void *state, const float *x, size_t n, size_t stride, gyre_error *err)
+static gyre_status fit(void *state, const gyre_fit_rows *rows, gyre_error *err)
 {
     centre *c = state;
     if (!c->fitted)
         return GYRE_OK;
-    if (n == 0)
+    if (rows->n == 0)
         return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "centre by mean has no calibration rows: name calibration documents");
     for (size_t i = 0; i < c->dim; i++) {
         double sum = 0;
-        for (size_t r = 0; r < n; r++)
-            sum += (double)x[r * stride + i];
-        c->shift[i] = (float)(sum / (double)n);
+        for (size_t r = 0; r < rows->n; r++)
+            sum += (double)rows->x[r * rows->stride + i];
+        c->shift[i] = (float)(sum / (double)rows->n);
     }
     return GYRE_OK;
 }

@@ -15,15 +15,15 @@ done:
     return st;
 }
 
-gyre_status gyre_channels_most(gyre_channels *c, const char *who, const float *x, size_t n, size_t stride, gyre_error *err)
+gyre_status gyre_channels_most(gyre_channels *c, const char *who, const gyre_fit_rows *rows, gyre_error *err)
 {
-    if (n == 0)
+    if (rows->n == 0)
         return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "%s has no calibration rows: name calibration documents", who);
     for (size_t i = 0; i < c->dim; i++)
         c->lambda[i] = 0.0f;
-    for (size_t r = 0; r < n; r++, x += stride)
+    for (size_t r = 0; r < rows->n; r++)
         for (size_t i = 0; i < c->dim; i++) {
-            float a = fabsf(x[i]);
+            float a = fabsf(rows->x[r * rows->stride + i]);
             c->lambda[i] = a > c->lambda[i] ? a : c->lambda[i];
         }
     return GYRE_OK;

@@ -14,8 +14,8 @@ typedef struct gyre_channels {
 /* lambda 1 everywhere. */
 gyre_status gyre_channels_new(size_t dim, gyre_channels **out, gyre_error *err);
 
-/* Largest absolute value per channel over n rows, into lambda; GYRE_E_INPUT, naming `who`, where there are none. */
-gyre_status gyre_channels_most(gyre_channels *c, const char *who, const float *x, size_t n, size_t stride, gyre_error *err);
+/* Largest absolute value per channel over the rows, into lambda; GYRE_E_INPUT, naming `who`, where there are none. */
+gyre_status gyre_channels_most(gyre_channels *c, const char *who, const gyre_fit_rows *rows, gyre_error *err);
 
 void gyre_channels_forward(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);
 void gyre_channels_inverse(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);

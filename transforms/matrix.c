@@ -4,17 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cblas.h>
 #include <lapacke.h>
 
+#include "core/blas.h"
 #include "kernels/matrix_row.h"
-
-/* The program runs OpenBLAS with one thread. Whoever links this room alone gets the same: the blocks a product is cut into would else decide its last bits. */
-static void one_thread(void)
-{
-    if (openblas_get_num_threads() != 1)
-        openblas_set_num_threads(1);
-}
 
 gyre_status gyre_matrix_haar(double *a, size_t n, gyre_error *err)
 {
@@ -23,7 +16,7 @@ gyre_status gyre_matrix_haar(double *a, size_t n, gyre_error *err)
     lapack_int m = (lapack_int)n;
     GYRE_NEW(&tau, n);
     GYRE_NEW(&sign, n);
-    one_thread();
+    gyre_blas_one_thread();
     if (LAPACKE_dgeqrf(LAPACK_ROW_MAJOR, m, m, a, m, tau) != 0)
         GYRE_FAIL(GYRE_E_INTERNAL, "LAPACK's QR of a %zu x %zu matrix failed", n, n);
     for (size_t j = 0; j < n; j++)
@@ -45,7 +38,7 @@ gyre_status gyre_matrix_invert(const double *m, size_t n, double least, double *
     lapack_int *pivots = NULL, size = (lapack_int)n;
     double reciprocal = 0;
     GYRE_NEW(&pivots, n);
-    one_thread();
+    gyre_blas_one_thread();
     memcpy(inverse, m, n * n * sizeof *inverse);
     double norm = LAPACKE_dlange(LAPACK_ROW_MAJOR, '1', size, size, inverse, size);
     lapack_int info = LAPACKE_dgetrf(LAPACK_ROW_MAJOR, size, size, inverse, size, pivots);

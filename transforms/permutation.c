@@ -90,21 +90,21 @@ static int by_magnitude(const void *a, const void *b)
     return x->index < y->index ? -1 : 1;
 }
 
-static gyre_status fit(void *state, const float *x, size_t n, size_t stride, gyre_error *err)
+static gyre_status fit(void *state, const gyre_fit_rows *rows, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     permutation *p = state;
     channel *channels = NULL;
     if (p->block == 0)
         return GYRE_OK;
-    if (n == 0)
+    if (rows->n == 0)
         GYRE_FAIL(GYRE_E_INPUT, "permutation by zigzag has no calibration rows: name calibration documents");
     GYRE_NEW(&channels, p->dim);
     for (size_t i = 0; i < p->dim; i++)
         channels[i].index = (uint32_t)i;
-    for (size_t r = 0; r < n; r++)
+    for (size_t r = 0; r < rows->n; r++)
         for (size_t i = 0; i < p->dim; i++)
-            channels[i].most = fmaxf(channels[i].most, fabsf(x[r * stride + i]));
+            channels[i].most = fmaxf(channels[i].most, fabsf(rows->x[r * rows->stride + i]));
     qsort(channels, p->dim, sizeof *channels, by_magnitude);
     size_t blocks = p->dim / p->block;
     for (size_t rank = 0; rank < p->dim; rank++) {

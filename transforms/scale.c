@@ -37,11 +37,11 @@ static gyre_status init(const gyre_site *site, unsigned ordinal, const void *val
     return st;
 }
 
-static gyre_status fit(void *state, const float *x, size_t n, size_t stride, gyre_error *err)
+static gyre_status fit(void *state, const gyre_fit_rows *rows, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_channels *c = state;
-    GYRE_TRY(gyre_channels_most(c, "scale by max", x, n, stride, err));
+    GYRE_TRY(gyre_channels_most(c, "scale by max", rows, err));
     for (size_t i = 0; i < c->dim; i++) {
         float lambda = 1.0f / c->lambda[i];
         c->lambda[i] = c->lambda[i] > 0.0f && isfinite(lambda) ? lambda : 1.0f;

@@ -59,12 +59,12 @@ done:
     return st;
 }
 
-static gyre_status fit(void *state, const float *x, size_t n, size_t stride, gyre_error *err)
+static gyre_status fit(void *state, const gyre_fit_rows *rows, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_channels *c = state;
     size_t half = c->dim / 2;
-    GYRE_TRY(gyre_channels_most(c, "smooth", x, n, stride, err));
+    GYRE_TRY(gyre_channels_most(c, "smooth", rows, err));
     for (size_t i = 0; c->pairs && i < half; i++)
         c->lambda[i] = c->lambda[i + half] = fmaxf(c->lambda[i], c->lambda[i + half]);
     for (size_t i = 0; i < c->dim; i++) {

@@ -22,8 +22,10 @@ typedef enum gyre_frame { GYRE_FRAME_POST_ROPE = 1, GYRE_FRAME_PRE_ROPE = 2, GYR
 enum { GYRE_FRAME_ANY = 15, GYRE_FRAME_SAME = 0 };
 const char *gyre_frame_name(gyre_frame frame);
 
-enum { GYRE_LINEAR = 1, GYRE_ORTHOGONAL = 2, GYRE_SEEDED = 4, GYRE_LEARNABLE = 8 };
-enum { GYRE_NEEDS_POSITION = 1, GYRE_NEEDS_BIAS = 2, GYRE_NEEDS_CALIBRATION = 4 };
+/* DIAGONAL: y_i depends on x_i alone. LEARNABLE, set by `refine` where the options ask for learning: gradient calibration changes its parameters. */
+enum { GYRE_LINEAR = 1, GYRE_ORTHOGONAL = 2, GYRE_SEEDED = 4, GYRE_LEARNABLE = 8, GYRE_DIAGONAL = 16 };
+/* QUERIES: the fit of keys needs the queries' second moments. */
+enum { GYRE_NEEDS_POSITION = 1, GYRE_NEEDS_BIAS = 2, GYRE_NEEDS_CALIBRATION = 4, GYRE_NEEDS_QUERIES = 8 };
 
 /* How a later kernel may fold the transform into the query instead of inverting it on every key. */
 typedef enum gyre_fold { GYRE_FOLD_NO, GYRE_FOLD_CONSTANT, GYRE_FOLD_PER_POSITION } gyre_fold;
@@ -35,7 +37,7 @@ typedef struct gyre_traits {
     unsigned needs;
     unsigned accepts; /* frames, or-ed */
     unsigned becomes; /* frame afterwards, or GYRE_FRAME_SAME */
-    bool pooled;      /* fitted on the rows of all heads of a layer together */
+    bool pooled;      /* fitted or learned on the rows of all heads of a layer together */
     gyre_fold fold_into_query;
 } gyre_traits;
 
@@ -45,6 +47,30 @@ enum { GYRE_OPTIONS_BYTES = 576, GYRE_WHY = 256 }; /* room for one file and a fe
 typedef struct gyre_option_values {
     _Alignas(8) unsigned char bytes[GYRE_OPTIONS_BYTES];
 } gyre_option_values;
+
+/* Calibration rows as they reach an element. */
+typedef struct gyre_fit_rows {
+    const float *x; /* n rows, stride floats apart */
+    size_t n, stride;
+    const double *queries; /* dim x dim second moments E[u u'], u'y = q'k for the rows y as they reach the element; NULL for values and where there are no queries */
+} gyre_fit_rows;
+
+/* What gradient calibration needs of an element with the flag LEARNABLE. It is linear, y = M(theta) x; theta are `count` doubles inside the state.
+ *
+ * A step is: change theta, update, matrix, backward. None of these allocates: work memory is made by init. A state that is being fitted belongs to one thread. Afterwards theta are
+ * rounded to float32 and updated once more, so that what is stored is what is used. */
+typedef struct gyre_learnable {
+    double *(*parameters)(void *state, size_t *count);
+    gyre_status (*update)(void *state, gyre_error *err); /* all that follows from theta, float tables too; GYRE_E_RANGE, with the reason, where M is not finite or not invertible */
+    void (*matrix)(const void *state, double *m);        /* M, dim x dim row-major */
+    /* Adds dL/dtheta where g = dL/dM (dim x dim), at the theta of the last update. */
+    void (*backward)(void *state, const double *g, double *gradient);
+    size_t (*freedom)(const void *state); /* true degrees of freedom */
+    /* optional */
+    void (*inverse)(const void *state, double *m); /* M^-1; without it the transpose */
+    void (*gauge)(void *state);                    /* after a step: theta to the representative of its gauge (before update) */
+    void (*descend)(void *state, const double *gradient, double factor); /* a step of its own, on its manifold, instead of the optimiser's; factor: the schedule's, 1 to 0 */
+} gyre_learnable;
 
 typedef struct gyre_transform_type {
     /* required */
@@ -66,7 +92,8 @@ typedef struct gyre_transform_type {
     size_t (*scratch)(const void *state);                        /* 0 bytes */
     size_t (*stored)(const void *state);                         /* 0: float32 values that must be stored once per head (or per layer when pooled) */
     /* optional */
-    gyre_status (*fit)(void *state, const float *x, size_t n, size_t stride, gyre_error *err); /* calibration rows, as they reach this element */
+    gyre_status (*fit)(void *state, const gyre_fit_rows *rows, gyre_error *err); /* closed forms; of a learnable element: its start */
+    const gyre_learnable *learnable;
 } gyre_transform_type;
 
 /* The family: table order is the order everywhere; ends with NULL. */
