@@ -189,9 +189,9 @@ done:
 }
 
 /* Does the arm apply to this layer? *why is "" when it does. */
-static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, size_t tokens, char why[GYRE_WHY])
+static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, const gyre_capture_data *info, char why[GYRE_WHY])
 {
-    gyre_layer shape = {.raw = *raw, .n_heads = raw->n_kv_heads, .dim = raw->dim, .tokens = tokens};
+    gyre_layer shape = {.raw = *raw, .n_heads = raw->n_kv_heads, .dim = raw->dim, .tokens = info->n_tokens};
     gyre_site sites[2] = {gyre_cell_site(&shape, GYRE_K, 0, 0, 0), gyre_cell_site(&shape, GYRE_V, 0, 0, 0)};
     gyre_codec_group groups[2];
     size_t n = gyre_arm_groups(arm, groups);
@@ -202,6 +202,8 @@ static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, size_t t
             streams[s] = (gyre_codec_stream){&arm->codec[groups[g].stream[s]], &sites[groups[g].stream[s]]};
         (void)gyre_codec_applies(streams, groups[g].n, why);
     }
+    if (why[0] == '\0' && arm->codes[GYRE_K] && info->n_queries == 0 && (gyre_chain_traits(&arm->codec[GYRE_K].chain).needs & GYRE_NEEDS_QUERIES))
+        (void)snprintf(why, GYRE_WHY, "the chain of keys is fitted to queries, and the capture holds none: capture it again with --queries");
 }
 
 static size_t seeds_of(const gyre_config *c, const gyre_arm_point *p)
@@ -225,7 +227,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
             gyre_codec_canonical(&p->arm.codec[i], codec[i], sizeof codec[i]);
         GYRE_TRY(gyre_table_text(t, codec[i], &texts[i], err));
     }
-    applies(&p->arm, raw, info->n_tokens, why);
+    applies(&p->arm, raw, info, why);
     GYRE_TRY(gyre_table_text(t, p->arm.name, &arm, err));
     GYRE_TRY(gyre_table_text(t, p->point, &name, err));
     GYRE_TRY(gyre_table_text(t, why, &reason, err));

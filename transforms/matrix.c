@@ -66,6 +66,12 @@ void gyre_matrix_columns(const double *m, size_t n, bool transpose, float *colum
 
 /* ---- transforms that are one matrix ---- */
 
+void gyre_matrix_update(gyre_matrix *own)
+{
+    gyre_matrix_columns(own->m, own->dim, true, own->columns);
+    gyre_matrix_columns(own->inverse != NULL ? own->inverse : own->m, own->dim, own->inverse != NULL, own->inverse_columns);
+}
+
 gyre_status gyre_matrix_new(size_t dim, double *m, double *inverse, size_t stored, void **state, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -78,8 +84,7 @@ gyre_status gyre_matrix_new(size_t dim, double *m, double *inverse, size_t store
     *own = (gyre_matrix){.dim = dim, .stored = stored, .m = m, .inverse = inverse};
     GYRE_NEW(&own->columns, dim * dim);
     GYRE_NEW(&own->inverse_columns, dim * dim);
-    gyre_matrix_columns(m, dim, true, own->columns);
-    gyre_matrix_columns(inverse != NULL ? inverse : m, dim, inverse != NULL, own->inverse_columns);
+    gyre_matrix_update(own);
     *state = own;
     own = NULL;
 done:
