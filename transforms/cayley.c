@@ -1,8 +1,8 @@
 /* cayley: y = R x, R = (I - A)^-1 (I + A), A skew-symmetric and learned.
  *
- * A. Cayley, "Sur quelques proprietes des determinants gauches", J. reine angew. Math. 32 (1846): I - A is never singular, R is orthogonal with determinant 1 and has no eigenvalue -1, so half
- * turns are limits alone; near 0 it is exp(2 A) up to O(A^3). As a parametrisation of learned rotations: Helfrich, Willmott and Ye, ICML 2018 (arXiv 1707.09520). The paper that names its rotation
- * Cayley (arXiv 2605.05699) takes the exponential: that is expm. Parameters, start and what is stored as in expm (skew.h). With G = dL/dR
+ * A. Cayley, "Sur quelques proprietes des determinants gauches", J. reine angew. Math. 32 (1846): I - A is never singular, R is orthogonal with determinant 1 and has no eigenvalue -1, so
+ * half turns are limits alone; near 0 it is exp(2 A) up to O(A^3). As a parametrisation that is learned: Helfrich, Willmott and Ye, ICML 2018 (arXiv 1707.09520). The paper that names its
+ * rotation Cayley (arXiv 2605.05699) takes the exponential: that is expm. Parameters, start and what is stored as in expm (skew.h). With G = dL/dR
  *
  *     dL/dA = (I + R)' G (I - A)^-T
  *
