@@ -73,7 +73,7 @@ static gyre_status fit(void *state, const gyre_fit_rows *rows, gyre_error *err)
     if (info != 0)
         GYRE_FAIL(GYRE_E_INTERNAL, "LAPACK finds no eigenvectors of a %zu x %zu matrix: code %ld", own->dim, own->dim, (long)info);
     order_axes(m, own->dim, own->m);
-    gyre_matrix_update(own);
+    gyre_matrix_refresh(own);
 done:
     free(lambda);
     free(m);

@@ -187,7 +187,7 @@ static void mix_and_keep(wush *w, double *t, double *inverse)
         for (size_t j = 0; j < d; j++)
             own->m[i * d + j] = t[j * d + i];
     memcpy(own->inverse, inverse, d * d * sizeof *inverse);
-    gyre_matrix_update(own);
+    gyre_matrix_refresh(own);
 }
 
 static gyre_status query_moments(const wush *w, const gyre_fit_rows *rows, double *m, gyre_error *err)
