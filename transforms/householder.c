@@ -55,7 +55,7 @@ static const gyre_option table[] = {
     {"k", GYRE_OPTION_INT, offsetof(options, k), "half", 1, GYRE_MATRIX_MOST, words, "", "number of reflectors; half: d/2"},
     {"per", GYRE_OPTION_CHOICE, offsetof(options, per), "layer", 0, 0, scopes, "", "what shares one draw, and what is learned"},
     {"start", GYRE_OPTION_CHOICE, offsetof(options, start), "identity", 0, 0, starts, "", "learn: equal pairs of vectors, near the identity, or independent ones"},
-    {"noise", GYRE_OPTION_REAL, offsetof(options, noise), "0.01", 0, 10, NULL, "", "learn: what is added to the vectors at the start, as a part of their length"},
+    {"noise", GYRE_OPTION_REAL, offsetof(options, noise), "0.01", 1e-4, 10, NULL, "", "learn: what is added to the vectors at the start, as a part of their length"},
     {"learn", GYRE_OPTION_BOOL, offsetof(options, learn), "false", 0, 0, NULL, "", "the vectors are learned"},
     {0},
 };
