@@ -198,8 +198,7 @@ static void backward_is_the_derivative(void **state)
                 double below = product_with(&s, g, m), want = (above - below) / (2 * step);
                 s.theta[i] = at;
                 if (!(fabs(gradient[i] - 10.0 - want) <= 1e-7 * (1 + most)))
-                    fail_msg("%s %s d=%zu: derivative %zu of %zu is %.12g, differences say %.12g", variants[v].name, variants[v].set[1] != NULL ? variants[v].set[1] : "", s.dim, i, s.count,
-                             gradient[i] - 10.0, want);
+                    fail_msg("%s (row %zu) d=%zu: derivative %zu of %zu is %.12g, differences say %.12g", variants[v].name, v, s.dim, i, s.count, gradient[i] - 10.0, want);
             }
             assert_true(most > 0 && gradient[s.count] == 10.0);
             free(gradient);
@@ -376,7 +375,8 @@ static void reflectors_start(void **state)
         assert_int_equal(s.count, k * d);
         double *base = malloc(k * d * sizeof *base), *noise = malloc(k * d * sizeof *noise), bound = 0, frobenius;
         assert_true(base != NULL && noise != NULL);
-        gyre_random of_base = gyre_random_stream(&s.place.site, GYRE_PURPOSE_NORMALS, ORDINAL, false), of_noise = gyre_random_stream(&s.place.site, GYRE_PURPOSE_START, ORDINAL, false);
+        gyre_random of_base = gyre_random_stream(&s.place.site, GYRE_PURPOSE_NORMALS, ORDINAL, false);
+        gyre_random of_noise = gyre_random_stream(&s.place.site, GYRE_PURPOSE_START, ORDINAL, false);
         gyre_random_normals(&of_base, base, k * d);
         gyre_random_normals(&of_noise, noise, k * d);
         for (size_t j = 0; j < k; j++)

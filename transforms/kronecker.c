@@ -6,10 +6,11 @@
  *
  * `learn: true`, from the factors drawn, A_0 and B_0 (e: normals of purpose 8, first A's, then B's, times `noise` / sqrt(n) for a factor n x n):
  *
- *   form: orthogonal   A = C A_0, C = (I - S/2)^-1 (I + S/2) (Cayley), S skew; its entries above the diagonal, row by row, are the parameters and start at e; B alike. With N = (I - S/2)^-1
- *                      C = 2 N - I, and dL/ds_ij = Z_ij - Z_ji, Z = N' (dL/dA A_0') N'. a (a-1)/2 + b (b-1)/2 parameters, all of them true degrees of freedom
- *   form: invertible   A and B themselves, as FlatQuant has them, from A_0 + e and B_0 + e; the inverse by LU, refused (range) where a reciprocal condition number is below 1e-6. a^2 + b^2
- *                      parameters, one less in freedom: A/c and c B are the same; the gauge gives both the same mean square of a row
+ *   form: orthogonal   A = C A_0, C = (I - S/2)^-1 (I + S/2) (Cayley), S skew; its entries above the diagonal, row by row, are the parameters and start at e; B
+ *                      alike. With N = (I - S/2)^-1 C = 2 N - I, and dL/ds_ij = Z_ij - Z_ji, Z = N' (dL/dA A_0') N'. a (a-1)/2 + b (b-1)/2 parameters, all of
+ *                      them true degrees of freedom. det C = 1, and no rotation by pi: the drawn factors decide the determinant
+ *   form: invertible   A and B themselves, as FlatQuant has them, from A_0 + e and B_0 + e; the inverse by LU, refused (range) where a reciprocal condition number
+ *                      is below 1e-6. a^2 + b^2 parameters, one less in freedom: A/c and c B are the same; the gauge gives the rows of both one mean square
  */
 #include <math.h>
 #include <stdio.h>
@@ -156,7 +157,7 @@ static gyre_status invert(factor *f, const double *m, double *out, gyre_error *e
     if (info == 0)
         info = LAPACKE_dgecon_work(LAPACK_COL_MAJOR, '1', n, out, n, norm, &reciprocal, f->work, f->integers);
     if (info > 0 || (info == 0 && !(reciprocal >= least_reciprocal_condition)))
-        return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "factor %s (%zu x %zu) of the Kronecker product has become singular: reciprocal condition number %.3g, at least %.3g is wanted",
+        return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "factor %s (%zu x %zu) of the Kronecker product has become singular: reciprocal condition number %.3g, least %.3g",
                               f->columns ? "B" : "A", f->n, f->n, reciprocal, least_reciprocal_condition);
     if (info == 0)
         info = LAPACKE_dgetri_work(LAPACK_COL_MAJOR, n, out, n, f->pivots, f->work, n * n + 4 * n);

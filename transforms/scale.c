@@ -4,8 +4,8 @@
  *             arXiv 2605.05699 section 4 ("scaled"). The paper also guards lambda from below by 1e-6, which acts only beyond |x| = 1e6; not done here.
  *   by: one   lambda_i = 1; with `learn` alone
  *
- * `learn: true`: lambda_i = exp(l_i), so it is positive whatever happens; l_i are the parameters, d numbers, stored, and start at the logarithms of the lambda above. The gauge takes the mean of l
- * away, from the start on: d - 1 true degrees of freedom. dL/dl_i = lambda_i (dL/dM)_ii.
+ * `learn: true`: lambda_i = exp(l_i), so it is positive whatever happens; l_i are the parameters, d numbers, stored, and start at the logarithms of the lambda
+ * above. The gauge takes the mean of l away, from the start on: d - 1 true degrees of freedom. dL/dl_i = lambda_i (dL/dM)_ii.
  *
  * Fitted per layer and stream as the paper does (heads pooled), or per head. d float32 values are stored once. Any dimension, d multiplications. Not
  * orthogonal: queries would take 1/lambda. A common factor of lambda changes nothing for quantizers with a scale of their own.
