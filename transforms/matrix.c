@@ -127,12 +127,6 @@ done:
     return st;
 }
 
-void gyre_matrix_refresh(gyre_matrix *m)
-{
-    gyre_matrix_columns(m->m, m->dim, true, m->columns);
-    gyre_matrix_columns(m->inverse != NULL ? m->inverse : m->m, m->dim, m->inverse != NULL, m->inverse_columns);
-}
-
 bool gyre_matrix_applicable(const gyre_site *site, const void *options, char why[GYRE_WHY])
 {
     (void)options;
