@@ -122,6 +122,9 @@ size_t gyre_metric_place(const gyre_table *table, const char *name);
 /* Is `flag` one of the cell's flags? */
 bool gyre_cell_flagged(const gyre_cell *cell, const char *flag);
 
+/* Was an arm of that source fitted to evaluation documents? point NULL: at any point; arm NULL: was any? */
+bool gyre_arm_leaks(const gyre_table *table, size_t source, const char *arm, const char *point);
+
 /* Value of metric m of a cell; NaN when the cell has none. */
 double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head);
 
