@@ -358,7 +358,7 @@ static void draw_titles(const training_figure *f, gyre_page *page, const gyre_pa
     char text[2 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     size_t n = fits_in(f, panel);
     (void)snprintf(text, sizeof text, "%s \xC2\xB7 %s%s \xC2\xB7 %zu fit%s", f->book->table->sources[panel->source].name, panel->stream == GYRE_K ? "K" : "V",
-                   panel->draws ? ", best of several draws" : "", n, n == 1 ? "" : "s");
+                   panel->draws ? ", best of draws" : "", n, n == 1 ? "" : "s");
     gyre_text_fit(text, 7.0, p->w, fitted);
     gyre_draw_text(page, p->x, p->y - 0.09, GYRE_LEFT, 7.0, GYRE_INK, fitted);
     gyre_draw_text(page, p->x + 0.5 * p->w, p->y + p->h + 0.27, GYRE_CENTRE, 6.5, GYRE_INK, panel->draws ? "draws tried" : "step");
@@ -368,18 +368,19 @@ static void draw_titles(const training_figure *f, gyre_page *page, const gyre_pa
 
 static void plot_curves(const training_figure *f, FILE *plot, const curve *panel, bool few)
 {
+    const char *style = panel->draws ? "steps" : "lines"; /* the best so far stays until a better draw comes */
     (void)fputs("plot 1 with lines lw 0.8 lc rgb '#9A9A9A'", plot);
     for (size_t i = 0; i < f->n_curves && few; i++)
         if (same_panel(&f->curves[i], panel) && f->curves[i].n_fits > 1)
-            (void)fprintf(plot, ", $fits%zu using 1:2 with lines lw 0.5 lc rgb '#B0%s'", i, gyre_style_of(f->book, f->curves[i].arm).colour + 1);
+            (void)fprintf(plot, ", $fits%zu using 1:2 with %s lw 0.5 lc rgb '#B0%s'", i, style, gyre_style_of(f->book, f->curves[i].arm).colour + 1);
     for (size_t i = 0; i < f->n_curves; i++) {
         const curve *c = &f->curves[i];
         gyre_arm_style s = gyre_style_of(f->book, c->arm);
         if (!same_panel(c, panel))
             continue;
-        (void)fprintf(plot, ", $median%zu_%d using 1:2 with lines lw 1.1 dt (6,4) lc rgb '%s'", i, CALIBRATION, s.colour);
+        (void)fprintf(plot, ", $median%zu_%d using 1:2 with %s lw 1.1 dt (6,4) lc rgb '%s'", i, CALIBRATION, style, s.colour);
         if (judge(c) == VALIDATION)
-            (void)fprintf(plot, ", $median%zu_%d using 1:2 with lines lw 1.4 lc rgb '%s'", i, VALIDATION, s.colour);
+            (void)fprintf(plot, ", $median%zu_%d using 1:2 with %s lw 1.4 lc rgb '%s'", i, VALIDATION, style, s.colour);
         (void)fprintf(plot, ", $kept%zu using 1:2 with points lw 1.4 lc rgb '%s' pt %d ps PS*0.85", i, s.colour, s.marker);
     }
     (void)fputc('\n', plot);
@@ -444,7 +445,7 @@ static gyre_status make_caption(const training_figure *f, char **out, gyre_error
                         "calibration rows, which move the parameters. Markers: median of the steps kept. A fit that stopped keeps its last value. Thin: single fits, where a panel has at most %d.",
                   GYRE_FIT_TRACKED, FEW);
     if (draws)
-        (void)fputs(" Of several draws: the best so far by calibration rows, against the first.", text);
+        (void)fputs(" Best of draws: the best so far by calibration rows, against the first; the marker is the median of the draws chosen.", text);
     if (f->n_odd > 0)
         (void)fprintf(text, " Not drawn: %zu fits whose objective does not start above 0.", f->n_odd);
     (void)fputs(" Objectives of different kinds do not compare; the error on evaluation documents does.", text);

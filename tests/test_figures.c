@@ -716,7 +716,7 @@ static void training_page(void **state)
     OK(gyre_figures(at("trained.h5"), at("trained"), "training", NULL, err));
     assert_int_equal(count_files(at("trained")), 4);
     char *svg = page_bytes("trained", "training", "svg", &size);
-    const char *const expected[] = { "smollm2-135m \xC2\xB7 K \xC2\xB7 51 fits", "smollm2-135m \xC2\xB7 K, best of several draws \xC2\xB7 6 fits", "qwen2.5-coder-0.5b \xC2\xB7 V \xC2\xB7 12 fits",
+    const char *const expected[] = { "smollm2-135m \xC2\xB7 K \xC2\xB7 51 fits", "smollm2-135m \xC2\xB7 K, best of draws \xC2\xB7 6 fits", "qwen2.5-coder-0.5b \xC2\xB7 V \xC2\xB7 12 fits",
                                      "draws tried", "n = 2 documents per source", "LEAK: fitted to evaluation documents of smollm2-135m, deliberately: cayley." };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (strstr(svg, expected[i]) == NULL)
