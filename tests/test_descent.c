@@ -63,9 +63,10 @@ static double clip_of(const sums *s, size_t head)
     return strtod(text, NULL);
 }
 
-/* Adds the errors of one row to y, or notes what is held first. */
+/* Adds the errors of one row to y, or notes what is held first. A value saturates beyond the outermost code's cell, half a step from it (the largest of levels: full lies on that border). */
 static void add_errors(const sums *s, size_t head, size_t at, held *h, bool note, bool plain, double *y)
 {
+    const double border = 0.5 - 1e-5;
     for (size_t first = 0; first < s->l->dim; first += s->group) {
         const grid g = grid_of(s->spec, y + first, s->group, clip_of(s, head));
         double moved[LAYER_DIM];
@@ -73,7 +74,7 @@ static void add_errors(const sums *s, size_t head, size_t at, held *h, bool note
             double t = (y[first + i] - g.low) / g.scale, q = nearbyint(fmin(fmax(t, g.bottom), g.top));
             size_t k = at + first + i;
             if (note) {
-                h->saturated[k] = t > g.top || t < g.bottom;
+                h->saturated[k] = t > g.top + border || t < g.bottom - border;
                 h->residual[k] = q - t;
                 h->code[k] = q;
                 h->error[k] = g.low + g.scale * q - y[first + i];
@@ -348,6 +349,7 @@ static void shape_quantizer(gyre_codec_spec *spec, const gyre_objective_type *ob
         set_quantizer(spec, "sym", "3");
         set_option(spec->quantizer->options, &spec->options, "group", half);
         set_option(spec->quantizer->options, &spec->options, "levels", "full");
+        set_option(spec->quantizer->options, &spec->options, "clip", "0.9"); /* at 1 the least value of a group lies on the middle between two codes, and float decides */
         break;
     case 2:
         set_quantizer(spec, "asym", "3");
