@@ -66,7 +66,7 @@ static double clip_of(const sums *s, size_t head)
 /* Adds the errors of one row to y, or notes what is held first. A value saturates beyond the outermost code's cell, half a step from it (the largest of levels: full lies on that border). */
 static void add_errors(const sums *s, size_t head, size_t at, held *h, bool note, bool plain, double *y)
 {
-    const double border = 0.5 - 1e-5;
+    const double border = 1.0 - 0x1p-20;
     for (size_t first = 0; first < s->l->dim; first += s->group) {
         const grid g = grid_of(s->spec, y + first, s->group, clip_of(s, head));
         double moved[LAYER_DIM];
@@ -74,7 +74,7 @@ static void add_errors(const sums *s, size_t head, size_t at, held *h, bool note
             double t = (y[first + i] - g.low) / g.scale, q = nearbyint(fmin(fmax(t, g.bottom), g.top));
             size_t k = at + first + i;
             if (note) {
-                h->saturated[k] = t > g.top + border || t < g.bottom - border;
+                h->saturated[k] = t > border * (g.top + 0.5) || t < border * (g.bottom - 0.5);
                 h->residual[k] = q - t;
                 h->code[k] = q;
                 h->error[k] = g.low + g.scale * q - y[first + i];
