@@ -62,7 +62,7 @@ static void fit_elements(gyre_transform *const *elements, size_t count, size_t d
     for (size_t r = 0; r < FIT_ROWS; r++)
         at[r] = (int32_t)r;
     for (size_t i = 0; i < count; i++) {
-        if (elements[i]->traits.needs & GYRE_NEEDS_CALIBRATION)
+        if ((elements[i]->traits.needs & GYRE_NEEDS_CALIBRATION) && elements[i]->type->fit != NULL)
             CHECK_OK(elements[i]->type->fit(elements[i]->state, &(gyre_fit_rows){.x = x, .n = FIT_ROWS, .stride = dim}, &error), &error);
         void *scratch = scratch_for(elements[i]);
         gyre_transform_forward(elements[i], x, FIT_ROWS, dim, at, scratch);
@@ -804,7 +804,7 @@ static bool memory(const subject *s)
         return false;
     static float rows[FIT_ROWS * DIM_MOST];
     calibration_rows(rows, s->dim);
-    for (int fitting = 0; fitting < (s->alone != NULL && needs(s, GYRE_NEEDS_CALIBRATION) ? 2 : 1); fitting++) {
+    for (int fitting = 0; fitting < (s->alone != NULL && needs(s, GYRE_NEEDS_CALIBRATION) && s->alone->fit != NULL ? 2 : 1); fitting++) {
         bool was_refused = true;
         for (size_t n = 0; was_refused; n++) {
             gyre_error error = {0};
@@ -856,6 +856,8 @@ static bool fitting(const subject *s)
         broken(s, "pooled is not what `per` says");
     if (gyre_transform_stored(s->t) == 0)
         broken(s, "is fitted and stores nothing");
+    if (s->alone->fit == NULL && flagged(s, GYRE_LEARNABLE)) /* learned alone: test_learnables.c */
+        return true;
     for (size_t k = 0; k < 3; k++) {
         CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
         if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = 0, .stride = s->dim}, &error) != GYRE_E_INPUT || error.message[0] == '\0')
