@@ -121,7 +121,7 @@ typedef struct subject {
     gyre_codec *codec;
     gyre_stream stream;
     gyre_descent *descent;
-    size_t count, dense; /* parameters; the place of a parameter that is a d x d matrix on a manifold, or SIZE_MAX */
+    size_t count; /* parameters */
     double theta[PARAMETERS];
     sums s;
     held held_values;
@@ -151,27 +151,22 @@ static void set_all(subject *b, const double *theta)
     }
 }
 
-/* Moves every parameter of an ordinary element a little, at random; elements on a manifold stay where their own steps brought them. */
+/* Moves every parameter a little, at random; those on a manifold then go back to it. */
 static void disturb(subject *b)
 {
     gyre_transform *chain = gyre_codec_chain(b->codec, 0, b->s.first);
     float noise[PARAMETERS];
-    size_t at = 0;
     normals(noise, PARAMETERS, 50);
-    b->dense = SIZE_MAX;
     gyre_descent_get(b->descent, b->theta);
+    for (size_t i = 0; i < b->count; i++)
+        b->theta[i] += 0.1 * (double)noise[i];
+    set_all(b, b->theta);
     for (size_t i = 0; i < gyre_chain_count(chain); i++) {
         gyre_transform *t = gyre_chain_element(chain, i);
-        size_t count;
-        if (!(t->traits.flags & GYRE_LEARNABLE))
-            continue;
-        (void)t->type->learnable->parameters(t->state, &count);
-        if (t->type->learnable->descend != NULL)
-            b->dense = at;
-        for (size_t j = 0; j < count && t->type->learnable->descend == NULL; j++)
-            b->theta[at + j] += 0.1 * (double)noise[at + j];
-        at += count;
+        if ((t->traits.flags & GYRE_LEARNABLE) && t->type->learnable->gauge != NULL)
+            t->type->learnable->gauge(t->state);
     }
+    gyre_descent_get(b->descent, b->theta);
     set_all(b, b->theta);
 }
 
@@ -209,47 +204,19 @@ static void subject_free(subject *b)
     gyre_codec_free(b->codec);
 }
 
-/* Slope of the reference along a direction. */
-static double slope(subject *b, const double *direction)
+/* Slope of the reference along parameter i. */
+static double slope(subject *b, size_t i)
 {
     const double step = 1e-5;
     double moved[PARAMETERS], value[2];
+    memcpy(moved, b->theta, sizeof moved);
     for (int side = 0; side < 2; side++) {
-        for (size_t i = 0; i < b->count; i++)
-            moved[i] = b->theta[i] + (side == 0 ? step : -step) * direction[i];
+        moved[i] = b->theta[i] + (side == 0 ? step : -step);
         set_all(b, moved);
         value[side] = loss_of(&b->s, &b->fit, &b->held_values, false);
     }
     set_all(b, b->theta);
     return (value[0] - value[1]) / (2 * step);
-}
-
-/* Directions that are checked: every parameter by itself; of a d x d matrix Q on a manifold E Q with E = e_i e_j' - e_j e_i', the directions that it can move in. */
-static size_t directions(const subject *b)
-{
-    size_t d = b->l.dim;
-    return b->dense == SIZE_MAX ? b->count : b->count - d * d + d * (d - 1) / 2;
-}
-
-static void direction_of(const subject *b, size_t index, double *out)
-{
-    size_t d = b->l.dim, first = b->dense;
-    memset(out, 0, b->count * sizeof *out);
-    if (first == SIZE_MAX || index < first) {
-        out[index] = 1;
-        return;
-    }
-    if (index >= first + d * (d - 1) / 2) {
-        out[index + d * d - d * (d - 1) / 2] = 1;
-        return;
-    }
-    size_t i = 1, k = index - first;
-    for (; k >= i; i++)
-        k -= i;
-    for (size_t j = 0; j < d; j++) {
-        out[first + i * d + j] = b->theta[first + k * d + j];
-        out[first + k * d + j] = -b->theta[first + i * d + j];
-    }
 }
 
 typedef struct outcome {
@@ -259,17 +226,13 @@ typedef struct outcome {
 static outcome compare(subject *b)
 {
     gyre_error error;
-    double gradient[PARAMETERS], direction[PARAMETERS];
+    double gradient[PARAMETERS];
     outcome o = {0};
     CHECK_OK(gyre_descent_gradient(b->descent, &o.value, gradient, &error), &error);
     o.reference = loss_of(&b->s, &b->fit, &b->held_values, true);
-    for (size_t k = 0; k < directions(b); k++) {
-        double along = 0;
-        direction_of(b, k, direction);
-        for (size_t i = 0; i < b->count; i++)
-            along += direction[i] * gradient[i];
-        double own = slope(b, direction);
-        o.off += (along - own) * (along - own);
+    for (size_t i = 0; i < b->count; i++) {
+        double own = slope(b, i);
+        o.off += (gradient[i] - own) * (gradient[i] - own);
         o.size += own * own;
     }
     o.off = sqrt(o.off);
@@ -449,7 +412,7 @@ static void plain_rule_learns_nothing(void **state)
             continue;
         for (int rule = GYRE_RULE_SCALE; rule <= GYRE_RULE_PLAIN; rule++) {
             gyre_error error;
-            double gradient[PARAMETERS], direction[PARAMETERS], value;
+            double gradient[PARAMETERS], value;
             gyre_codec_spec spec = {0};
             gyre_fit_spec fit;
             gyre_fit_defaults(&fit);
@@ -458,14 +421,7 @@ static void plain_rule_learns_nothing(void **state)
             add_values(&spec, *x, &values);
             assert_true(subject_make(&b, &spec, &fit, 8, GYRE_V, why));
             CHECK_OK(gyre_descent_gradient(b.descent, &value, gradient, &error), &error);
-            for (size_t k = 0; k < directions(&b); k++) {
-                double along = 0;
-                direction_of(&b, k, direction);
-                for (size_t i = 0; i < b.count; i++)
-                    along += direction[i] * gradient[i];
-                length[rule] += along * along;
-            }
-            length[rule] = sqrt(length[rule]) / value;
+            length[rule] = sqrt(square_of(gradient, b.count)) / value;
             subject_free(&b);
         }
         if (!(length[GYRE_RULE_PLAIN] < 1e-5 && length[GYRE_RULE_SCALE] > 1e-2))
