@@ -1,5 +1,5 @@
-/* Learned rotations with a dense matrix: the exponential against closed forms and an independent computation, its derivative against the block matrix of both; steps on the orthogonal group against their own formula.
- * What every learnable transform promises is in test_learnables.c. */
+/* Learned rotations with a dense matrix: the exponential against closed forms and an independent computation, its derivative against the block matrix of both; steps on the orthogonal
+ * group against their limit. What every learnable transform promises is in test_learnables.c. */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/places.h"
 
@@ -182,8 +182,8 @@ static void orthogonality(void **state)
     }
 }
 
-/* L(A, E), the derivative of exp at A along E, is the corner of exp([A E; 0 A]) (Higham, Functions of Matrices, (3.16)): <backward(G), E> = <G, L(A, E)> for skew E; and, as L's adjoint is L(A', .),
- * backward(G) is the skew part of L(A', G). */
+/* L(A, E), the derivative of exp at A along E, is the corner of exp([A E; 0 A]) (Higham, Functions of Matrices, (3.16)): <backward(G), E> = <G, L(A, E)> for skew E; and, as the adjoint
+ * of L(A, .) is L(A', .), what of backward(G) is skew is that of L(A', G). */
 static void derivative(void **state)
 {
     (void)state;
@@ -320,8 +320,8 @@ static void cayley_turns(void **state)
 
 /* ---- steps on the group ---- */
 
-/* One step against the Cayley transform it tends to: R (I + a W/2)^-1 (I - a W/2), here exp's series of the logarithm is not needed as n = 2 has the angle 2 atan(a w/2) in closed form.
- * From R = I and G = (0 0; -1 0): W = (R'G - G'R)/2 = (0 1/2; -1/2 0), |W|_1 = 1/2. */
+/* One step is the Cayley transform that its iterations tend to, R (I - a W/2) (I + a W/2)^-1: in two dimensions W = (0 w; -w 0) turns by 2 atan(a w/2). From R = I, G = (0 0; -1 0) has
+ * w = 1/2. */
 static void step_of_two(void **state)
 {
     (void)state;
@@ -345,8 +345,7 @@ static void step_of_two(void **state)
     }
 }
 
-/* However steep the gradient, a turns no further than |W|_1 = 1 does, R stays orthogonal, and a linear objective <G, R> goes to its least value on rotations, minus the sum of the singular values of G:
- * G = -T with T a rotation has its minimum -n at R = T. */
+/* R stays orthogonal however steep the gradient, and a linear objective <G, R> goes to its least value: for G = -T, T a rotation, that is -n, at R = T. */
 static void to_a_rotation(void **state)
 {
     (void)state;
@@ -380,7 +379,7 @@ static void to_a_rotation(void **state)
         }
 }
 
-/* Float32 parameters are off by their rounding; the matrix is orthogonal all the same, and nearest to them. haar is uniform's start and reflects or not; restarts differ. */
+/* Float32 parameters are off by their rounding; the matrix is orthogonal all the same, and as near. */
 static void rounded(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* What every learnable transform promises (transforms/transform.h), over the registry: a new one gets all of it unasked.
  *
- * A subject is a variant with learning on, at one dimension, with one of its words (choices) taken and the rest at their defaults; its parameters are then moved by normals, so that nothing
- * rests on a special start. Derivatives are held to central differences in double.
+ * A subject is a variant with learning on, at one dimension, with one of its words (choices) taken and the rest at their defaults; its parameters are then moved by normals, so that
+ * nothing rests on a special start. Derivatives are held to central differences in double.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/places.h"
@@ -274,7 +274,7 @@ static void sharing(const subject *s)
         broken(s, "the same parameters in another state give another matrix");
 }
 
-/* A step of its own goes down, and ends where a gradient leads; nothing of a step allocates. */
+/* A small step goes down; nothing of a step allocates. */
 static void steps(const subject *s)
 {
     double g[SQUARE], m[SQUARE], inverse[SQUARE], slope[PARAMETERS_MOST] = {0}, theta[PARAMETERS_MOST];

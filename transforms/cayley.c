@@ -1,21 +1,20 @@
 /* cayley: y = R x, R = (I - A)^-1 (I + A), A skew-symmetric and learned.
  *
- * A. Cayley, "Sur quelques proprietes des determinants gauches", J. reine angew. Math. 32 (1846): I - A is never singular, R is orthogonal with determinant 1 and has no eigenvalue -1, so half
- * turns are limits alone; near 0 it is exp(2 A) up to O(A^3). As a parametrisation of learned rotations: Helfrich, Willmott and Ye, ICML 2018 (arXiv 1707.09520). The paper that names its rotation
- * Cayley (arXiv 2605.05699) takes the exponential: that is expm. Parameters, start and what is stored as in expm (skew.h). With G = dL/dR
+ * A. Cayley, "Sur quelques proprietes des determinants gauches", J. reine angew. Math. 32 (1846): I - A is never singular, R is orthogonal with determinant 1 and has no eigenvalue -1, so
+ * half turns are limits alone; near 0 it is exp(2 A) up to O(A^3). As a parametrisation that is learned: Helfrich, Willmott and Ye, ICML 2018 (arXiv 1707.09520). The paper that names its
+ * rotation Cayley (arXiv 2605.05699) takes the exponential: that is expm. Parameters, start and what is stored as in expm (skew.h). With G = dL/dR
  *
- *     dL/dA = (I + R)' G (I - A)^-T
+ *     R = 2 (I - A)^-1 - I,   dL/dA = 2 (I - A)^-T G (I - A)^-T
  *
- * by the LU of the step: one factorisation, two solves and one product of d x d matrices for a step and its gradient, in double. d from 2 to 1024; 2 d^2 operations a row.
+ * One inverse and two products of d x d matrices for a step and its gradient, in double. d from 2 to 1024; 2 d^2 operations a row.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "transforms/skew.h"
 
 typedef struct cayley {
     gyre_skew skew; /* first */
-    double *lu, *g;
+    double *q, *work; /* q = (I - A)^-1 */
     lapack_int *pivots;
 } cayley;
 
@@ -25,8 +24,8 @@ static void release(void *state)
     if (c == NULL)
         return;
     free(c->pivots);
-    free(c->g);
-    free(c->lu);
+    free(c->work);
+    free(c->q);
     gyre_skew_clear(&c->skew);
     free(c);
 }
@@ -46,30 +45,25 @@ static gyre_status update(void *state, gyre_error *err)
     size_t n = c->skew.matrix.dim;
     double *r = c->skew.matrix.m;
     gyre_skew_fill(&c->skew);
-    for (size_t i = 0; i < n * n; i++) {
-        r[i] = c->skew.a[i];
-        c->lu[i] = -c->skew.a[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        r[i * n + i] += 1.0;
-        c->lu[i * n + i] += 1.0;
-    }
-    if (!finite(c->skew.theta, c->skew.count) || !gyre_matrix_over(n, c->lu, c->pivots, r) || !finite(r, n * n))
+    for (size_t i = 0; i < n * n; i++)
+        c->q[i] = (i % (n + 1) == 0 ? 1.0 : 0.0) - c->skew.a[i];
+    bool inverted = finite(c->skew.theta, c->skew.count) && gyre_matrix_invert_here(n, c->q, c->pivots, c->work);
+    for (size_t i = 0; inverted && i < n * n; i++)
+        r[i] = 2.0 * c->q[i] - (i % (n + 1) == 0 ? 1.0 : 0.0);
+    if (!inverted || !finite(r, n * n))
         GYRE_FAIL(GYRE_E_RANGE, "the skew matrix has no Cayley transform: an entry is not finite or too large");
     gyre_matrix_refresh(&c->skew.matrix);
 done:
     return st;
 }
 
-/* p = I + A, q = I - A. */
+/* dR = 2 Q dA Q, Q = (I - A)^-1. */
 static void backward(void *state, const double *g, double *gradient)
 {
     cayley *c = state;
-    size_t square = c->skew.matrix.dim * c->skew.matrix.dim;
-    memcpy(c->g, g, square * sizeof *g);
-    gyre_matrix_over_backward(c->skew.matrix.dim, c->lu, c->pivots, c->skew.matrix.m, c->g, c->skew.g_a);
-    for (size_t i = 0; i < square; i++)
-        c->skew.g_a[i] = c->g[i] - c->skew.g_a[i];
+    size_t n = c->skew.matrix.dim;
+    gyre_matrix_product(n, false, g, true, c->q, 1.0, 0.0, c->work);
+    gyre_matrix_product(n, true, c->q, false, c->work, 2.0, 0.0, c->skew.g_a);
     gyre_skew_collect(&c->skew, gradient);
 }
 
@@ -79,8 +73,8 @@ static gyre_status init(const gyre_site *site, unsigned ordinal, const void *val
     cayley *c = NULL;
     GYRE_NEW(&c, 1);
     GYRE_TRY(gyre_skew_room(&c->skew, site, ordinal, values, err));
-    GYRE_NEW(&c->lu, site->dim * site->dim);
-    GYRE_NEW(&c->g, site->dim * site->dim);
+    GYRE_NEW(&c->q, site->dim * site->dim);
+    GYRE_NEW(&c->work, site->dim * site->dim);
     GYRE_NEW(&c->pivots, site->dim);
     GYRE_TRY(update(c, err));
     *state = c;

@@ -1,9 +1,9 @@
 /* expm: y = R x, R = exp(A), A skew-symmetric and learned.
  *
- * The learned rotation of "When Quantization Is Free" (arXiv 2605.05699), which calls it Cayley and says how it is made: R = expm(U - U'). There U has d^2 numbers; U - U' is what acts, so
- * here the d(d-1)/2 entries of A below its diagonal (skew.h) are the parameters, the degrees of freedom and the float32 values stored, once per layer or per head. At the start A is noise, so R
- * near I; every rotation is some exp(A), no reflection is. exp and its derivative by scaling and squaring, in double (matrix_exp.h): at most 6 + s products of d x d matrices and a solve in a step, about twice
- * that in reverse. d from 2 to 1024; 2 d^2 operations a row, by the float32 table of R; its transpose undoes it. It has no fast algorithm.
+ * The learned rotation of "When Quantization Is Free" (arXiv 2605.05699), which calls it Cayley and says how it is made: R = expm(U - U'). There U has d^2 numbers; U - U' is what acts,
+ * so here the d(d-1)/2 entries of A below its diagonal (skew.h) are the parameters, the degrees of freedom and the float32 values stored, once per layer or per head. At the start A is
+ * noise and R near I; every rotation is some exp(A), no reflection is. exp and its derivative by scaling and squaring, in double (matrix_exp.h). d from 2 to 1024; 2 d^2 operations a row,
+ * by the float32 table of R; its transpose undoes it. It has no fast algorithm.
  */
 #include <stdlib.h>
 

@@ -72,19 +72,11 @@ void gyre_matrix_product(size_t n, bool transpose_a, const double *a, bool trans
     cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, d, d, d, alpha, a, d, b, d, beta, c, d);
 }
 
-/* To LAPACK, which reads by columns, the rows here are q' and p': it solves q' r' = p'. */
-bool gyre_matrix_over(size_t n, double *q, lapack_int *pivots, double *r)
+/* LAPACK reads by columns: it inverts the transpose into the transpose. */
+bool gyre_matrix_invert_here(size_t n, double *q, lapack_int *pivots, double *work)
 {
     lapack_int size = (lapack_int)n;
-    return LAPACKE_dgetrf_work(LAPACK_COL_MAJOR, size, size, q, size, pivots) == 0 &&
-           LAPACKE_dgetrs_work(LAPACK_COL_MAJOR, 'N', size, size, q, size, pivots, r, size) == 0;
-}
-
-void gyre_matrix_over_backward(size_t n, const double *q, const lapack_int *pivots, const double *r, double *g, double *g_q)
-{
-    lapack_int size = (lapack_int)n;
-    (void)LAPACKE_dgetrs_work(LAPACK_COL_MAJOR, 'T', size, size, q, size, pivots, g, size); /* fails on no argument that the factors allow */
-    gyre_matrix_product(n, true, r, false, g, -1.0, 0.0, g_q);
+    return LAPACKE_dgetrf_work(LAPACK_COL_MAJOR, size, size, q, size, pivots) == 0 && LAPACKE_dgetri_work(LAPACK_COL_MAJOR, size, q, size, pivots, work, size * size) == 0;
 }
 
 /* ---- transforms that are one matrix ---- */

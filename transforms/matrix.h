@@ -27,10 +27,9 @@ void gyre_matrix_columns(const double *m, size_t n, bool transpose, float *colum
 /* c = alpha a b + beta c, a and b transposed where said. */
 void gyre_matrix_product(size_t n, bool transpose_a, const double *a, bool transpose_b, const double *b, double alpha, double beta, double *c);
 
-/* r = p q^-1: r holds p before, q becomes its LU. False where q is singular. Allocates nothing. */
-bool gyre_matrix_over(size_t n, double *q, lapack_int *pivots, double *r);
-/* The derivative: g = dL/dr becomes dL/dp = g q^-T, and g_q = dL/dq = -r' dL/dp. */
-void gyre_matrix_over_backward(size_t n, const double *q, const lapack_int *pivots, const double *r, double *g, double *g_q);
+/* q becomes its inverse, by LU: several times faster than solving for n right-hand sides, and as exact where q is well conditioned. False where q is singular. work: n x n. Allocates
+ * nothing. */
+bool gyre_matrix_invert_here(size_t n, double *q, lapack_int *pivots, double *work);
 
 /* The state of a transform that is one matrix, y = m x, and what such a variant's descriptor names. */
 typedef struct gyre_matrix {

@@ -14,7 +14,7 @@ struct gyre_matrix_exp {
     int degree, squarings;
     double *power[POWERS];    /* A, A^2, A^4, A^6, A^8 (the last of degree 9 alone), A scaled */
     double *odd, *inner[2];   /* odd part over A; degree 13: what A^6 multiplies in the odd and in the even part */
-    double *lu;               /* of the denominator */
+    double *q;                /* inverse of the denominator */
     double *x[SQUARINGS + 1]; /* exp(A / 2^s), its square, ... */
     double *g[POWERS], *g_more[GRADIENTS];
     lapack_int *pivots;
@@ -30,8 +30,8 @@ static const struct {
     {5, 2.539398330063230e-1, {30240, 15120, 3360, 420, 30, 1}},
     {7, 9.504178996162932e-1, {17297280, 8648640, 1995840, 277200, 25200, 1512, 56, 1}},
     {9, 2.097847961257068, {17643225600, 8821612800, 2075673600, 302702400, 30270240, 2162160, 110880, 3960, 90, 1}},
-    {13, 5.371920351148152, {64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000, 10559470521600, 670442572800, 33522128640, 1323241920, 40840800, 960960,
-                             16380, 182, 1}},
+    {13, 5.371920351148152, {64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000, 10559470521600, 670442572800, 33522128640, 1323241920, 40840800,
+                             960960, 16380, 182, 1}},
 };
 enum { APPROXIMANTS = sizeof pade / sizeof *pade };
 
@@ -51,7 +51,7 @@ gyre_status gyre_matrix_exp_new(size_t n, gyre_matrix_exp **out, gyre_error *err
     *out = NULL;
     GYRE_NEW(&e, 1);
     e->n = n;
-    double **const all[] = {&e->odd, &e->inner[0], &e->inner[1], &e->lu};
+    double **const all[] = {&e->odd, &e->inner[0], &e->inner[1], &e->q};
     const size_t others = sizeof all / sizeof *all, squares = others + 2 * POWERS + SQUARINGS + 1 + GRADIENTS;
     GYRE_NEW(&e->pivots, n);
     GYRE_NEW(&e->block, squares * n * n);
@@ -161,16 +161,17 @@ gyre_status gyre_matrix_exp_update(gyre_matrix_exp *e, const double *a, double *
 {
     gyre_status st = GYRE_OK;
     size_t n = e->n;
-    double *u = e->g_more[0], *v = e->lu;
+    double *u = e->g_more[0], *v = e->q, *p = e->g_more[1];
     GYRE_TRY(powers(e, a, err));
     parts(e, v);
     gyre_matrix_product(n, false, e->power[0], false, e->odd, 1.0, 0.0, u);
     for (size_t i = 0; i < n * n; i++) {
-        e->x[0][i] = v[i] + u[i];
-        e->lu[i] = v[i] - u[i];
+        p[i] = v[i] + u[i];
+        e->q[i] = v[i] - u[i];
     }
-    if (!gyre_matrix_over(n, e->lu, e->pivots, e->x[0]))
+    if (!gyre_matrix_invert_here(n, e->q, e->pivots, u))
         GYRE_FAIL(GYRE_E_RANGE, "the exponential of a skew matrix of norm %.3g has a singular denominator", norm(a, n));
+    gyre_matrix_product(n, false, p, false, e->q, 1.0, 0.0, e->x[0]);
     for (int s = 0; s < e->squarings; s++)
         gyre_matrix_product(n, false, e->x[s], false, e->x[s], 1.0, 0.0, e->x[s + 1]);
     memcpy(r, e->x[e->squarings], n * n * sizeof *r);
@@ -237,7 +238,7 @@ static void parts_backward(gyre_matrix_exp *e, const double *g_odd, const double
 void gyre_matrix_exp_backward(gyre_matrix_exp *e, const double *g, double *g_a)
 {
     size_t n = e->n, bytes = n * n * sizeof(double);
-    double *own = e->g_more[0], *other = e->g_more[1], *g_u = e->g_more[2], *g_odd = e->g_more[3], *z = e->g_more[5];
+    double *own = e->g_more[0], *other = e->g_more[1], *g_u = e->g_more[2], *g_odd = e->g_more[3], *g_p = e->g_more[4], *z = e->g_more[5];
     memcpy(own, g, bytes);
     for (int s = e->squarings; s-- > 0;) {
         gyre_matrix_product(n, false, own, true, e->x[s], 1.0, 0.0, other);
@@ -246,11 +247,11 @@ void gyre_matrix_exp_backward(gyre_matrix_exp *e, const double *g, double *g_a)
         own = other;
         other = swap;
     }
-    gyre_matrix_over_backward(n, e->lu, e->pivots, e->x[0], own, other); /* p = v + u, q = v - u */
-    for (size_t i = 0; i < n * n; i++) {
-        double p = own[i], q = other[i];
-        own[i] = p - q;
-        z[i] = p + q;
+    gyre_matrix_product(n, false, own, true, e->q, 1.0, 0.0, g_p); /* x = p q^-1: g_p = g q^-T, g_q = -x' g_p */
+    gyre_matrix_product(n, true, e->x[0], false, g_p, -1.0, 0.0, other);
+    for (size_t i = 0; i < n * n; i++) { /* p = v + u, q = v - u */
+        own[i] = g_p[i] - other[i];
+        z[i] = g_p[i] + other[i];
         other[i] = g_u[i] = g_odd[i] = 0;
     }
     add_transposed(own, n, -1.0, 0.5, g_u); /* u is skew, v symmetric */

@@ -1,11 +1,12 @@
 /* R = exp(A) of a skew-symmetric matrix and the derivative: A' = -A, so R is orthogonal, with determinant 1.
  *
- * N. J. Higham, "The scaling and squaring method for the matrix exponential revisited", SIAM J. Matrix Anal. Appl. 26(4), 2005: the diagonal Pade approximant of degree 3, 5, 7, 9 or 13 of
- * A / 2^s, squared s times, with the degrees' bounds theta of its table 2.3. A is normal, so that |A|_2 <= |A^2|_1^(1/2): the smaller of this and |A|_1 is held against theta (the algorithm
- * takes |A|_1; the larger its excess over |A|_2, the more squarings are saved).
+ * N. J. Higham, "The scaling and squaring method for the matrix exponential revisited", SIAM J. Matrix Anal. Appl. 26(4), 2005: the diagonal Pade approximant of degree 3, 5, 7, 9 or
+ * 13 of A / 2^s, squared s times, with the degrees' bounds theta of its table 2.3. A is normal, so that |A|_2 <= |A^2|_1^(1/2): the smaller of this and |A|_1 is held against theta (the
+ * algorithm takes |A|_1, which for a dense skew matrix is larger by far).
  *
- * The derivative is the same computation in reverse (Giles 2008: X = P Q gives dP += dX Q', dQ += P' dX, and the solve with the LU that is kept). Even powers of A are symmetric and odd ones
- * skew, whatever A becomes: only that part of a gradient acts, which saves one of the two products of a square. 3 to 6 products, a solve and s squarings forward; 6 to 11, a solve and 2 s back.
+ * The derivative is the same computation in reverse (Giles 2008: X = P Q gives dP += dX Q', dQ += P' dX, and the inverse of the denominator that is kept). Even powers of A are symmetric and odd
+ * ones skew, whatever A becomes: only that part of a gradient acts, which saves one of the two products of a square. 3 to 7 products, an inverse and s squarings forward; 5 to 12 products
+ * and 2 s back, where the derivative by a 2n x 2n matrix would be a second exponential of eight times the cost.
  *
  * All in double, n x n, row-major, by BLAS and LAPACK on one thread; update and backward allocate nothing. Not for matrices that are not skew.
  */

@@ -1,19 +1,21 @@
 /* stiefel: y = R x, R orthogonal, learned as a matrix by steps on the orthogonal group.
  *
- * SGD-G of Li, Li and Todorovic (ICLR 2020, arXiv 2002.01113, algorithm 1) as SpinQuant learns its rotations (arXiv 2405.16406, section 3.2, and train_utils/optimizer.py): with G = dL/dR,
- * momentum B and rate r,
+ * SGD-G of Li, Li and Todorovic (ICLR 2020, arXiv 2002.01113, algorithm 1) as SpinQuant learns its rotations (arXiv 2405.16406, section 3.2, and train_utils/optimizer.py): with
+ * G = dL/dR, momentum B and rate r (the option `rate` times the schedule's factor; the fit's optimiser does nothing here),
  *
  *     B <- momentum B + G,   W = (R'B - B'R) / 2,   a = min(r, 1 / (|W|_1 + 1e-8)),   B <- R W
  *     Y <- R - a R W, then five times Y <- R - a (R + Y) W / 2,   R <- the orthogonal matrix nearest to Y
  *
- * The five iterations tend to the Cayley transform R (I + a W/2)^-1 (I - a W/2) and need no solve; r is the option `rate` times the schedule's factor, the fit's optimiser does nothing here. Differences from
- * that code: it begins the iterations at R - a B, not at the tangent part (the algorithm has the latter); its momentum buffer is never written, so its momentum is 0 whatever was asked, as is the default here; it
- * divides rows by their norms in each step and once in 101 steps, at random, takes the Q of a QR; here every step ends on the group, by Newton's iteration X <- X (3 I - X'X) / 2 (Schulz; Higham,
- * "Functions of Matrices", 2008, section 8.3), so that nothing is drawn and R'R = I to 1e-14.
+ * The five iterations tend to the Cayley transform R (I - a W/2) (I + a W/2)^-1 and need no solve. Differences from that code:
+ *   - it begins the iterations at R - a B, not at the tangent part of B; the algorithm has the latter
+ *   - its momentum buffer is never written, so that its momentum is 0 whatever was asked, as is the default here
+ *   - it divides rows by their norms in each step and once in 101 steps, at random, takes the Q of a QR; here every step ends on the group, by Newton's iteration X <- X (3 I - X'X) / 2
+ *     (Schulz; Higham, "Functions of Matrices", 2008, section 8.3): nothing is drawn, and R'R = I to 1e-14
  *
- * The d^2 parameters are a matrix and R is the orthogonal one nearest to it, so what float32 rounds off the stored values does no harm: forward and inverse are exact transposes of each other. Freedom d(d-1)/2,
- * stored d^2 float32, once per layer or per head. The gradient to the parameters, (G - R G'R) / 2, is exact where they are orthogonal, as they are after a step. Start: the identity, or (seeded) uniform on O(d)
- * as haar makes it, of the normals with purpose 8, so that restarts differ; the sign of the determinant never changes. d from 2 to 1024; 2 d^2 operations a row; a step is about 15 products of d x d matrices.
+ * The d^2 parameters are a matrix and R is the orthogonal one nearest to it, so what float32 rounds off the stored values does no harm: forward and inverse are exact transposes of each
+ * other. Freedom d(d-1)/2, stored d^2 float32, once per layer or per head. The gradient to the parameters, (G - R G'R) / 2, is exact where they are orthogonal, as after a step. Start: the
+ * identity, from which all restarts are one; or (seeded) uniform on O(d) as haar makes it, of normals with purpose 8, other ones in each restart. The sign of the determinant never
+ * changes. d from 2 to 1024; 2 d^2 operations a row; a step and its gradient are about 15 products of d x d matrices.
  */
 #include <math.h>
 #include <stdio.h>
