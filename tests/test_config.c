@@ -68,7 +68,7 @@ static void a_good_one(void **state)
     assert_true(c->points[7].arm.codes[0] && c->points[7].arm.codes[1] && !c->points[6].arm.codes[0]);
     char text[GYRE_CODEC_TEXT];
     gyre_codec_canonical(&c->points[3].arm.codec[0], text, sizeof text);
-    assert_string_equal(text, "order=half_split;chain=[signs(per=layer),rfft];quantizer=sym(bits=3,group=16,scale=f32,rounding=half_even,levels=symmetric,clip=1,search=false)");
+    assert_string_equal(text, "order=half_split;chain=[signs(per=layer),rfft];quantizer=sym(bits=3,group=16,scale=f32,rounding=half_even,levels=symmetric,clip=1,search=false,learn=false)");
     assert_true(c->compare[0].ratio && c->compare[0].margin == 1.05 && c->compare[0].alpha == 0.01);
     gyre_config_free(c);
 }
