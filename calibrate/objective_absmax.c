@@ -26,7 +26,7 @@ static size_t largest(const float *y, size_t n)
     size_t j = 0;
     for (size_t i = 0; i < n; i++)
         most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
-    while (fabsf(y[j]) != most)
+    while (j + 1 < n && fabsf(y[j]) != most) /* a row that is not a number has no largest */
         j++;
     return j;
 }
