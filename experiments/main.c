@@ -32,8 +32,13 @@ static const gyre_verb verbs[] = {
      "  --dry-run     prints the plan and stops\n"
      "example: gyre run configs/demo.yaml --out out/demo --set seeds=4\n",
      gyre_verb_run_experiment},
-    {"plan", "show cells, skips and their reasons",
-     "gyre plan CONFIG.yaml [--set path.to.key=value]...\nexample: gyre plan configs/demo.yaml\n", gyre_verb_plan},
+    {"plan", "show cells, skips and their reasons, and what fits cost",
+     "gyre plan CONFIG.yaml [--set path.to.key=value]... [--jobs N] [--json]\n"
+     "  --jobs N      threads of the run that is planned (default: one a processor)\n"
+     "  --json        the same for programs\n"
+     "A few steps of every distinct fit are timed on the first layer of each source.\n"
+     "example: gyre plan configs/demo.yaml\n",
+     gyre_verb_plan},
     {"validate", "check a configuration without opening captures",
      "gyre validate CONFIG.yaml [--set path.to.key=value]...\nexample: gyre validate configs/demo.yaml\n", gyre_verb_validate},
     {"list", "all transforms, quantizers, metrics",

@@ -1,70 +1,12 @@
 /* gyre list, describe: the catalogue as text, JSON or Markdown. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "experiments/catalogue.h"
+#include "experiments/json.h"
 #include "experiments/verb.h"
 
 /* ---- JSON ---- */
-
-static void json_text(const char *text)
-{
-    (void)putchar('"');
-    for (; *text != '\0'; text++)
-        if (*text == '"' || *text == '\\')
-            (void)printf("\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            (void)printf("\\u%04x", (unsigned)*text);
-        else
-            (void)putchar(*text);
-    (void)putchar('"');
-}
-
-/* `, "key": `; blanks of a label become underscores. */
-static void json_key(const char *key)
-{
-    (void)printf(", \"");
-    for (; *key != '\0'; key++)
-        (void)putchar(*key == ' ' ? '_' : *key);
-    (void)printf("\": ");
-}
-
-static void json_pair(const char *key, const char *text)
-{
-    json_key(key);
-    json_text(text);
-}
-
-/* JSON has no infinities. */
-static void json_number(const char *key, double value)
-{
-    json_key(key);
-    if (isfinite(value))
-        (void)printf("%.17g", value);
-    else
-        (void)printf("null");
-}
-
-/* "a, b" as ["a", "b"]. */
-static void json_list(const char *key, const char *text)
-{
-    json_key(key);
-    (void)putchar('[');
-    while (*text != '\0') {
-        char word[GYRE_ENTRY_TEXT];
-        const char *end = strstr(text, ", ");
-        size_t length = end != NULL ? (size_t)(end - text) : strlen(text);
-        (void)snprintf(word, sizeof word, "%.*s", (int)length, text);
-        json_text(word);
-        text += length;
-        if (end != NULL) {
-            (void)printf(", ");
-            text += 2;
-        }
-    }
-    (void)putchar(']');
-}
 
 static void json_option(const gyre_option *o)
 {
@@ -72,37 +14,37 @@ static void json_option(const gyre_option *o)
     char domain[2 * GYRE_OPTION_TEXT];
     gyre_option_domain(o, domain, sizeof domain);
     (void)printf("{\"key\": ");
-    json_text(o->key);
-    json_pair("type", (size_t)o->type < sizeof types / sizeof *types ? types[o->type] : "text");
-    json_pair("domain", domain);
+    gyre_json_text(o->key);
+    gyre_json_pair("type", (size_t)o->type < sizeof types / sizeof *types ? types[o->type] : "text");
+    gyre_json_pair("domain", domain);
     if (o->type == GYRE_OPTION_INT || o->type == GYRE_OPTION_REAL) {
-        json_number("least", o->lo);
-        json_number("most", o->hi);
+        gyre_json_number("least", o->lo);
+        gyre_json_number("most", o->hi);
     }
     if (o->choices != NULL) {
         (void)printf(", \"words\": [");
         for (size_t i = 0; o->choices[i] != NULL; i++) {
             (void)printf("%s", i == 0 ? "" : ", ");
-            json_text(o->choices[i]);
+            gyre_json_text(o->choices[i]);
         }
         (void)putchar(']');
     }
     if (o->fallback != NULL)
-        json_pair("default", o->fallback);
+        gyre_json_pair("default", o->fallback);
     (void)printf(", \"required\": %s", o->fallback == NULL ? "true" : "false");
-    json_pair("unit", o->unit);
-    json_pair("help", o->help);
+    gyre_json_pair("unit", o->unit);
+    gyre_json_pair("help", o->help);
     (void)putchar('}');
 }
 
 static void json_setting(const gyre_setting *s, bool first)
 {
     (void)printf("%s{\"with\": ", first ? "" : ", ");
-    json_text(s->text);
+    gyre_json_text(s->text);
     (void)printf(", \"at\": [");
     for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++) {
         (void)printf("%s{\"dim\": %zu, \"applies\": %s", i == 0 ? "" : ", ", s->at[i].dim, s->at[i].applies ? "true" : "false");
-        json_pair("why", s->at[i].why);
+        gyre_json_pair("why", s->at[i].why);
         (void)putchar('}');
     }
     (void)printf("]}");
@@ -111,14 +53,14 @@ static void json_setting(const gyre_setting *s, bool first)
 static void json_entry(const gyre_entry *e)
 {
     (void)printf("{\"kind\": ");
-    json_text(e->kind);
-    json_pair("name", e->name);
-    json_pair("summary", e->summary);
-    json_pair("source", e->source);
+    gyre_json_text(e->kind);
+    gyre_json_pair("name", e->name);
+    gyre_json_pair("summary", e->summary);
+    gyre_json_pair("source", e->source);
     for (size_t i = 0; i < e->n_facts; i++)
-        (e->facts[i].list ? json_list : json_pair)(e->facts[i].label, e->facts[i].text);
-    json_list("assumed", e->assumed);
-    json_list("wants", e->wants);
+        (e->facts[i].list ? gyre_json_list : gyre_json_pair)(e->facts[i].label, e->facts[i].text);
+    gyre_json_list("assumed", e->assumed);
+    gyre_json_list("wants", e->wants);
     (void)printf(", \"applies\": [");
     for (size_t i = 0; i < e->n_settings; i++)
         json_setting(&e->settings[i], i == 0);

@@ -26,6 +26,8 @@ typedef struct gyre_source {
     const char *const *documents; /* their names */
     size_t n_calibration;  /* calibration documents */
     const char *const *calibration; /* their names */
+    size_t n_validation;   /* validation documents: 0 unless something is learned */
+    const char *const *validation; /* their names */
     bool leak;             /* calibration overlaps evaluation, deliberately */
     size_t n_layers;
     const uint32_t *layers; /* the model's layer numbers */
