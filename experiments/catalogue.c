@@ -19,7 +19,8 @@ typedef struct flag_name {
     const char *name;
 } flag_name;
 
-static const flag_name transform_flags[] = {{GYRE_LINEAR, "linear"}, {GYRE_ORTHOGONAL, "orthogonal"}, {GYRE_SEEDED, "seeded"}, {GYRE_LEARNABLE, "learnable"}, {0, NULL}};
+static const flag_name transform_flags[] = {{GYRE_LINEAR, "linear"}, {GYRE_ORTHOGONAL, "orthogonal"}, {GYRE_DIAGONAL, "diagonal"}, {GYRE_SEEDED, "seeded"},
+                                            {GYRE_LEARNABLE, "learnable"}, {0, NULL}};
 static const flag_name transform_needs[] = {
     {GYRE_NEEDS_POSITION, "position"}, {GYRE_NEEDS_BIAS, "key bias"}, {GYRE_NEEDS_CALIBRATION, "calibration rows"}, {0, NULL}};
 static const flag_name quantizer_flags[] = {

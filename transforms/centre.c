@@ -117,7 +117,7 @@ const gyre_transform_type gyre_transform_centre = {
     .summary = "subtract the model's key bias, or a calibration mean",
     .source = "llama.cpp issue 21385 (key bias of Qwen2); arXiv 2402.02750 (KIVI), section 3, on keys with fixed outlier channels",
     .dims = "any",
-    .traits = {.flags = GYRE_ORTHOGONAL, .accepts = GYRE_FRAME_ANY, .becomes = GYRE_FRAME_SAME, .fold_into_query = GYRE_FOLD_NO},
+    .traits = {.flags = GYRE_ORTHOGONAL | GYRE_DIAGONAL, .accepts = GYRE_FRAME_ANY, .becomes = GYRE_FRAME_SAME, .fold_into_query = GYRE_FOLD_NO},
     .init = init,
     .forward = forward,
     .inverse = inverse,

@@ -73,7 +73,7 @@ bool gyre_chain_applies(const gyre_chain_spec *spec, const gyre_site *site, char
 
 gyre_traits gyre_chain_traits(const gyre_chain_spec *spec)
 {
-    const unsigned all = GYRE_LINEAR | GYRE_ORTHOGONAL; /* hold when every element has them; the other flags when one has */
+    const unsigned all = GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_DIAGONAL; /* hold when every element has them; the other flags when one has */
     gyre_traits whole = {.flags = all, .accepts = GYRE_FRAME_ANY, .fold_into_query = GYRE_FOLD_CONSTANT};
     for (size_t i = 0; i < spec->count; i++) {
         gyre_traits t = gyre_transform_traits(spec->elements[i].type, &spec->elements[i].options);

@@ -28,7 +28,7 @@ bool gyre_chain_check(const gyre_chain_spec *spec, gyre_stream stream, char why[
 /* False with the reason where an element does not apply to the site. */
 bool gyre_chain_applies(const gyre_chain_spec *spec, const gyre_site *site, char why[GYRE_WHY]);
 
-/* Traits of the whole: flags and needs of all elements (ORTHOGONAL only when all are). */
+/* Traits of the whole: flags and needs of all elements (LINEAR, ORTHOGONAL and DIAGONAL only when all are). */
 gyre_traits gyre_chain_traits(const gyre_chain_spec *spec);
 
 /* "[unrope,centre(by=bias,per=head),signs(per=layer),hadamard(form=sylvester)]". */

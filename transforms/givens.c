@@ -1,40 +1,28 @@
 /* givens: planar rotations of the pairs (2p, 2p + 1): (a, b) becomes (a cos t_p - b sin t_p, a sin t_p + b cos t_p).
  *
- * The two-dimensional case of IsoQuant (arXiv 2603.28430), one stage of butterfly: t_p is 2 pi times uniform number p of docs/random.md, purpose 3, per layer
- * or per head. W. Givens, J. SIAM 6 (1958). Even d, 3 d operations, nothing stored. It mixes two coordinates only: a spike keeps at least 1/sqrt(2) of its height.
+ * The two-dimensional case of IsoQuant (arXiv 2603.28430), one stage of butterfly, with butterfly's options: t_p is 2 pi times uniform number p of docs/random.md,
+ * purpose 3, per layer or per head, or pi/4, or learned (d/2 parameters, stored). W. Givens, J. SIAM 6 (1958). Even d, 3 d operations, nothing stored unless learned. It mixes two
+ * coordinates only: a spike keeps at least 1/sqrt(2) of its height.
  */
 #include <stdio.h>
 
 #include "transforms/planar.h"
 
-typedef struct options {
-    int per;
-} options;
-
-static const char *const scopes[] = {"layer", "head", NULL};
-static const gyre_option table[] = {
-    {"per", GYRE_OPTION_CHOICE, offsetof(options, per), "layer", 0, 0, scopes, "", "what shares one draw"},
-    {0},
-};
-
 static bool applicable(const gyre_site *site, const void *values, char why[GYRE_WHY])
 {
-    (void)values;
     if (site->dim % 2 != 0)
         (void)snprintf(why, GYRE_WHY, "the head dimension %zu is odd", site->dim);
-    return site->dim % 2 == 0;
+    return site->dim % 2 == 0 && gyre_planar_applicable(values, why);
 }
 
 static gyre_status init(const gyre_site *site, unsigned ordinal, const void *values, void **state, gyre_error *err)
 {
-    const options *o = values;
-    gyre_random stream = gyre_random_stream(site, GYRE_PURPOSE_ANGLES, ordinal, o->per == 1);
-    return gyre_planar_new(site->dim, 1, &stream, state, err);
+    return gyre_planar_new(site, ordinal, values, 1, state, err);
 }
 
 const gyre_transform_type gyre_transform_givens = {
     .name = "givens",
-    .summary = "random planar rotations of neighbouring pairs",
+    .summary = "planar rotations of neighbouring pairs",
     .source = "Givens, J. SIAM 6 (1958); arXiv 2603.28430 (IsoQuant, 2D)",
     .dims = "even",
     .traits = {.flags = GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_SEEDED,
@@ -47,6 +35,9 @@ const gyre_transform_type gyre_transform_givens = {
     .forward_ref = gyre_planar_forward_ref,
     .inverse_ref = gyre_planar_inverse_ref,
     .free = gyre_planar_free,
-    .options = table,
+    .options = gyre_planar_table,
+    .refine = gyre_planar_refine,
     .applicable = applicable,
+    .stored = gyre_planar_stored,
+    .learnable = &gyre_planar_learnable,
 };

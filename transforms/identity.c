@@ -32,7 +32,7 @@ const gyre_transform_type gyre_transform_identity = {
     .summary = "no change: the control",
     .source = "-",
     .dims = "any",
-    .traits = {.flags = GYRE_LINEAR | GYRE_ORTHOGONAL, .accepts = GYRE_FRAME_ANY, .becomes = GYRE_FRAME_SAME, .fold_into_query = GYRE_FOLD_CONSTANT},
+    .traits = {.flags = GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_DIAGONAL, .accepts = GYRE_FRAME_ANY, .becomes = GYRE_FRAME_SAME, .fold_into_query = GYRE_FOLD_CONSTANT},
     .init = init,
     .forward = nothing,
     .inverse = nothing,

@@ -78,13 +78,18 @@ gyre_status gyre_matrix_new(size_t dim, double *m, double *inverse, size_t store
     *own = (gyre_matrix){.dim = dim, .stored = stored, .m = m, .inverse = inverse};
     GYRE_NEW(&own->columns, dim * dim);
     GYRE_NEW(&own->inverse_columns, dim * dim);
-    gyre_matrix_columns(m, dim, true, own->columns);
-    gyre_matrix_columns(inverse != NULL ? inverse : m, dim, inverse != NULL, own->inverse_columns);
+    gyre_matrix_refresh(own);
     *state = own;
     own = NULL;
 done:
     gyre_matrix_free(own);
     return st;
+}
+
+void gyre_matrix_refresh(gyre_matrix *m)
+{
+    gyre_matrix_columns(m->m, m->dim, true, m->columns);
+    gyre_matrix_columns(m->inverse != NULL ? m->inverse : m->m, m->dim, m->inverse != NULL, m->inverse_columns);
 }
 
 bool gyre_matrix_applicable(const gyre_site *site, const void *options, char why[GYRE_WHY])

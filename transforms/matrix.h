@@ -31,6 +31,7 @@ typedef struct gyre_matrix {
 
 /* Takes m, and inverse unless it is NULL, also on failure. */
 gyre_status gyre_matrix_new(size_t dim, double *m, double *inverse, size_t stored, void **state, gyre_error *err);
+void gyre_matrix_refresh(gyre_matrix *m); /* the floats, after m and inverse have changed */
 bool gyre_matrix_applicable(const gyre_site *site, const void *options, char why[GYRE_WHY]); /* d up to GYRE_MATRIX_MOST */
 void gyre_matrix_forward(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);
 void gyre_matrix_inverse(const void *state, float *x, size_t n, size_t stride, const int32_t *pos, void *scratch);

@@ -55,7 +55,7 @@ const gyre_transform_type gyre_transform_scale = {
     .summary = "per-channel scale lambda, fitted on calibration rows",
     .source = "arXiv 2605.05699, section 4 (static lambda)",
     .dims = "any",
-    .traits = {.flags = GYRE_LINEAR,
+    .traits = {.flags = GYRE_LINEAR | GYRE_DIAGONAL,
                .needs = GYRE_NEEDS_CALIBRATION,
                .accepts = GYRE_FRAME_ANY,
                .becomes = GYRE_FRAME_MIXED,

@@ -59,7 +59,7 @@ const gyre_transform_type gyre_transform_signs = {
     .summary = "random signs, the diagonal of SRHT and SRFT",
     .source = "arXiv 2605.05699, section 3; Ailon and Chazelle, STOC 2006",
     .dims = "any",
-    .traits = {.flags = GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_SEEDED,
+    .traits = {.flags = GYRE_LINEAR | GYRE_ORTHOGONAL | GYRE_SEEDED | GYRE_DIAGONAL,
                .accepts = GYRE_FRAME_ANY,
                .becomes = GYRE_FRAME_MIXED,
                .fold_into_query = GYRE_FOLD_CONSTANT},

@@ -86,7 +86,7 @@ const gyre_transform_type gyre_transform_smooth = {
     .summary = "per-channel smoothing: the size of a channel to the power -alpha",
     .source = "arXiv 2405.04532, section 4.2 (QServe, SmoothAttention)",
     .dims = "any; pairs: even",
-    .traits = {.flags = GYRE_LINEAR,
+    .traits = {.flags = GYRE_LINEAR | GYRE_DIAGONAL,
                .needs = GYRE_NEEDS_CALIBRATION,
                .accepts = GYRE_FRAME_ANY,
                .becomes = GYRE_FRAME_MIXED,
