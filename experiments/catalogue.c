@@ -25,7 +25,7 @@ static const flag_name transform_needs[] = {
     {GYRE_NEEDS_POSITION, "position"}, {GYRE_NEEDS_BIAS, "key bias"}, {GYRE_NEEDS_CALIBRATION, "calibration rows"}, {0, NULL}};
 static const flag_name quantizer_flags[] = {
     {GYRE_IDEMPOTENT, "idempotent"}, {GYRE_TOKEN_LOCAL, "token_local"},  {GYRE_FIXED_SIZE, "fixed_size"},    {GYRE_RANDOM_ACCESS, "random_access"},
-    {GYRE_ONLINE, "online"},         {GYRE_QUANTIZER_FITTED, "fitted"}, {GYRE_QUANTIZER_SEEDED, "seeded"}, {0, NULL}};
+    {GYRE_ONLINE, "online"},         {GYRE_QUANTIZER_FITTED, "fitted"}, {GYRE_QUANTIZER_SEEDED, "seeded"}, {GYRE_QUANTIZER_LEARNS, "learns"}, {0, NULL}};
 
 /* Adds "a, b" or "a; b": the separator stands between what is there and what comes. A text that is full stays as it is. */
 static void add(char *text, size_t size, const char *separator, const char *more)

@@ -19,6 +19,8 @@ bool gyre_grouped_applicable(const gyre_site *site, const void *options, char wh
     const gyre_grouped_options *o = options;
     if (o->group > 0 && site->dim % (size_t)o->group != 0)
         (void)snprintf(why, GYRE_QUANTIZER_WHY, "the group %lld does not divide the head dimension %zu", (long long)o->group, site->dim);
+    else if (o->search && o->learn)
+        (void)snprintf(why, GYRE_QUANTIZER_WHY, "search finds a clip ratio for every group and learn one for every head: choose one of them");
     else
         return true;
     return false;
@@ -34,12 +36,12 @@ bool gyre_grouped_signed_applicable(const gyre_site *site, const void *options, 
     return false;
 }
 
-gyre_status gyre_grouped_init(size_t dim, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err)
+/* learning: heads that learn their ratio. */
+static gyre_status init(size_t dim, size_t learning, const gyre_grouped_options *o, const gyre_grouped_way *way, void **state, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const gyre_grouped_options *o = options;
     gyre_grouped *g = NULL;
-    GYRE_NEW(&g, 1);
+    GYRE_TRY(gyre_calloc((void **)&g, 1, sizeof *g + learning * sizeof *g->learned, err));
     g->way = way;
     g->dim = dim;
     g->bits = (size_t)o->bits;
@@ -50,9 +52,41 @@ gyre_status gyre_grouped_init(size_t dim, const void *options, const gyre_groupe
     g->form = o->form;
     g->clip = o->clip;
     g->search = o->search;
+    g->learning = learning;
+    for (size_t h = 0; h < learning; h++)
+        g->learned[h] = o->clip;
     *state = g;
 done:
     return st;
+}
+
+gyre_status gyre_grouped_init(size_t dim, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err)
+{
+    return init(dim, 0, options, way, state, err);
+}
+
+gyre_status gyre_grouped_init_layer(const gyre_site *site, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err)
+{
+    const gyre_grouped_options *o = options;
+    return init(site->dim, !o->learn ? 0 : site->n_heads > 0 ? site->n_heads : 1, o, way, state, err);
+}
+
+void gyre_grouped_refine(const void *options, unsigned *flags)
+{
+    const gyre_grouped_options *o = options;
+    *flags |= o->learn ? GYRE_QUANTIZER_LEARNS : 0u;
+}
+
+/* A binary32 ratio a head. */
+size_t gyre_grouped_stored_bits(const void *state)
+{
+    const gyre_grouped *g = state;
+    return 32 * g->learning;
+}
+
+static float ratio_of(const gyre_grouped *g, size_t head)
+{
+    return (float)(g->learning > 0 ? g->learned[head] : g->clip);
 }
 
 /* Fields of `bits` bits in a row. */
@@ -68,7 +102,7 @@ size_t gyre_grouped_row_bytes(const void *state)
 }
 
 /* The ratio of the grid that leaves the least squared error; its code is in p and codes. */
-static bool search(const gyre_grouped *g, const float *y, gyre_group *p, uint8_t *codes)
+static bool search(const gyre_grouped *g, const float *y, float *ratio, gyre_group *p, uint8_t *codes)
 {
     uint8_t tried[GYRE_QUANTIZER_DIM];
     float z[GYRE_QUANTIZER_DIM];
@@ -76,13 +110,15 @@ static bool search(const gyre_grouped *g, const float *y, gyre_group *p, uint8_t
     for (int k = 0; k < RATIOS; k++) {
         gyre_group q = {0};
         double sum = 0;
-        if (!g->way->code(g, y, (float)(g->clip * (40 - k) / 40), &q, tried))
+        float tried_ratio = (float)(g->clip * (40 - k) / 40);
+        if (!g->way->code(g, y, tried_ratio, &q, tried))
             continue;
         g->way->values(g, &q, tried, z);
         for (size_t i = 0; i < g->group; i++)
             sum += ((double)z[i] - (double)y[i]) * ((double)z[i] - (double)y[i]);
         if (sum < least) {
             least = sum;
+            *ratio = tried_ratio;
             *p = q;
             memcpy(codes, tried, g->group);
         }
@@ -101,15 +137,15 @@ static gyre_status refuse(const gyre_grouped *g, size_t row, const float *y, gyr
 
 gyre_status gyre_grouped_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err)
 {
-    (void)head;
     const gyre_grouped *g = state;
     uint8_t codes[2 * GYRE_QUANTIZER_DIM];
+    float ratio = ratio_of(g, head);
     for (size_t r = 0; r < n; r++, x += stride, bytes += gyre_grouped_row_bytes(g)) {
         uint8_t *at = bytes + (fields(g) * g->bits + 7) / 8;
         for (size_t k = 0; k < g->groups; k++) {
             const float *y = x + k * g->group;
             gyre_group p = {0};
-            if (!(g->search ? search(g, y, &p, codes + k * g->group) : g->way->code(g, y, (float)g->clip, &p, codes + k * g->group)))
+            if (!(g->search ? search(g, y, &ratio, &p, codes + k * g->group) : g->way->code(g, y, ratio, &p, codes + k * g->group)))
                 return refuse(g, r, y, err);
             codes[g->dim + k] = p.zero;
             at = gyre_scale_put(g->format, p.scale, at);
@@ -137,6 +173,122 @@ void gyre_grouped_decode(const void *state, size_t head, const uint8_t *bytes, s
             g->way->values(g, &p, codes + k * g->group, x + k * g->group);
         }
     }
+}
+
+/* ---- gradients ---- */
+
+enum { KEPT = 4 }; /* floats of a group in `work`: scale, low, zero, ratio */
+
+static size_t straight_group(const void *state)
+{
+    const gyre_grouped *g = state;
+    return g->group;
+}
+
+static size_t straight_work(const void *state)
+{
+    const gyre_grouped *g = state;
+    return KEPT * g->groups;
+}
+
+static bool searched_error(const gyre_grouped *g, const float *y, float *ratio, gyre_group *p, float *e)
+{
+    uint8_t codes[GYRE_QUANTIZER_DIM];
+    if (!search(g, y, ratio, p, codes))
+        return false;
+    g->way->values(g, p, codes, e);
+    for (size_t i = 0; i < g->group; i++)
+        e[i] -= y[i];
+    return true;
+}
+
+static gyre_status straight_forward(const void *state, size_t head, const float *y, size_t n, float *e, float *work, gyre_error *err)
+{
+    const gyre_grouped *g = state;
+    float ratio = ratio_of(g, head);
+    for (size_t r = 0; r < n; r++)
+        for (size_t k = 0; k < g->groups; k++, y += g->group, e += g->group, work += KEPT) {
+            gyre_group p = {0};
+            if (!(g->search ? searched_error(g, y, &ratio, &p, e) : g->way->error(g, y, ratio, &p, e)))
+                return refuse(g, r, y, err);
+            work[0] = p.scale;
+            work[1] = p.low;
+            work[2] = (float)p.zero;
+            work[3] = ratio;
+        }
+    return GYRE_OK;
+}
+
+static void straight_backward(const void *state, size_t head, const float *y, const float *e, const float *work, size_t n, const float *g_e, float *g_y, double *g_clip)
+{
+    (void)head;
+    const gyre_grouped *g = state;
+    for (size_t k = 0; k < n * g->groups; k++, work += KEPT) {
+        size_t at = k * g->group;
+        double unused = 0;
+        gyre_group_pull v = {.y = y + at, .e = e + at, .g_e = g_e + at, .g_y = g_y + at, .g_clip = g->search ? &unused : g_clip, .ratio = work[3]};
+        v.p = (gyre_group){.scale = work[0], .low = work[1], .zero = (uint8_t)(int)work[2]};
+        if (v.p.scale > 0.0f)
+            g->way->pull(g, &v);
+    }
+}
+
+static double *straight_clip(void *state, size_t head)
+{
+    gyre_grouped *g = state;
+    return g->learning > 0 ? &g->learned[head] : NULL;
+}
+
+const gyre_straight gyre_grouped_straight = {
+    .group = straight_group,
+    .work = straight_work,
+    .forward = straight_forward,
+    .backward = straight_backward,
+    .clip = straight_clip,
+};
+
+/* sum of a b: in double, LANES sums, which vectorises. */
+static double dot(const float *a, const float *b, size_t n)
+{
+    double sums[LANES] = {0}, sum = 0;
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            sums[l] += (double)a[i + l] * (double)b[i + l];
+    for (size_t i = whole; i < n; i++)
+        sums[i - whole] += (double)a[i] * (double)b[i];
+    for (size_t l = 0; l < LANES; l++)
+        sum += sums[l];
+    return sum;
+}
+
+void gyre_group_pull_back(const gyre_grouped *g, const gyre_group_pull *v, double bottom, double top, float least, float most, double *scale, double *low)
+{
+    /* The cells of the codes end half a step beyond the outermost; what lies on that border, up to rounding, is saturated. */
+    const double border = 1.0 - 0x1p-20, s = (double)v->p.scale, above = (double)v->p.low + border * (top + 0.5) * s, below = (double)v->p.low + border * (bottom - 0.5) * s;
+    double inside = 0, over = 0, under = 0;
+    if ((double)most <= above && (double)least >= below) {
+        inside = dot(v->g_e, v->e, g->group);
+    } else {
+        for (size_t i = 0; i < g->group; i++) {
+            double y = (double)v->y[i], at = (double)v->g_e[i];
+            bool is_over = y > above, is_under = y < below;
+            inside += is_over || is_under ? 0 : at * (double)v->e[i];
+            over += is_over ? at : 0;
+            under += is_under ? at : 0;
+            v->g_y[i] -= is_over || is_under ? v->g_e[i] : 0.0f;
+        }
+    }
+    *scale = inside / s + top * over + bottom * under;
+    *low = over + under;
+}
+
+size_t gyre_group_place(const float *y, size_t n, float value)
+{
+    size_t at = 0;
+    while (at < n && y[at] != value)
+        at++;
+    return at;
 }
 
 /* Extremes do not depend on the order, but for the sign of zero: LANES of them at a time, which vectorises. lo and hi are never -0. */

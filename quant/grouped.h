@@ -10,7 +10,12 @@
  * and holds 2^-127 for what is less.
  *
  * `clip` c shrinks the range that the levels span, values beyond saturate. `search` tries c, 0.975 c, 0.95 c, ..., 0.3 c on every group and keeps the one with the least
- * sum of squared errors (in double, of the decoded floats; of equal ones the largest); ratios whose parameters the format cannot hold are passed over.
+ * sum of squared errors (in double, of the decoded floats; of equal ones the largest); ratios whose parameters the format cannot hold are passed over. With `learn` every head has a
+ * ratio of its own, c at first, which gradient calibration moves.
+ *
+ * The straight-through rule (gyre_straight.backward; docs/definitions.md): s and lo depend on y through the largest magnitude, or through max and min, of the group and on the ratio; that
+ * they are rounded to a format is passed straight through, and the ratio that a search found, the codes q of saturated values and an integer zero-point are held. A value is saturated
+ * where clamping changes its code: beyond the cells of the outermost codes, y/s more than half a step outside them. Groups whose scale is 0 have no gradient.
  */
 #ifndef GYRE_QUANT_GROUPED_H
 #define GYRE_QUANT_GROUPED_H
@@ -30,7 +35,7 @@ typedef struct gyre_grouped_options {
     int scale;    /* gyre_scale_format */
     int rounding; /* gyre_rounding */
     int form;     /* levels of sym, zero-point of asym */
-    bool search;
+    bool search, learn;
 } gyre_grouped_options;
 
 /* The rows of their tables. */
@@ -48,7 +53,9 @@ extern const char *const gyre_scale_names[], *const gyre_scale_formats[], *const
     {"clip", GYRE_OPTION_REAL, offsetof(gyre_grouped_options, clip), "1", 0.05, 1, NULL, "",                                   \
      "share of the range that the levels span; what is beyond saturates"},                                                     \
         {"search", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, search), "false", 0, 0, NULL, "",                          \
-         "per group the ratio with the least squared error, among clip * {1, 0.975, ..., 0.3}"}
+         "per group the ratio with the least squared error, among clip * {1, 0.975, ..., 0.3}"},                               \
+        {"learn", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, learn), "false", 0, 0, NULL, "",                            \
+         "the clip ratio of each head is learned by gradient descent; `clip` is its start"}
 
 /* Parameters of one group. */
 typedef struct gyre_group {
@@ -58,6 +65,15 @@ typedef struct gyre_group {
 
 struct gyre_grouped;
 
+/* One group on its way back: what went in and came out of forward, and the gradients (gyre_straight.backward). */
+typedef struct gyre_group_pull {
+    const float *y, *e, *g_e;
+    float *g_y;
+    double *g_clip;
+    gyre_group p; /* scale above 0 */
+    float ratio;
+} gyre_group_pull;
+
 /* How a variant codes a group. */
 typedef struct gyre_grouped_way {
     const char *name;
@@ -66,6 +82,9 @@ typedef struct gyre_grouped_way {
     /* One group with its range scaled by ratio; false when the format or binary32 cannot hold it. */
     bool (*code)(const struct gyre_grouped *g, const float *y, float ratio, gyre_group *p, uint8_t *codes);
     void (*values)(const struct gyre_grouped *g, const gyre_group *p, const uint8_t *codes, float *y);
+    /* gradients, where there are any: code and values in one, less y, to the bit; and the way back */
+    bool (*error)(const struct gyre_grouped *g, const float *y, float ratio, gyre_group *p, float *e);
+    void (*pull)(const struct gyre_grouped *g, const gyre_group_pull *v);
 } gyre_grouped_way;
 
 typedef struct gyre_grouped {
@@ -76,16 +95,31 @@ typedef struct gyre_grouped {
     int form;
     double clip;
     bool search;
+    size_t learning;  /* heads whose ratio is learned: 0 or all */
+    double learned[]; /* [learning] */
 } gyre_grouped;
 
-/* That the group divides the row. */
+/* That the group divides the row, and that nothing is both searched and learned. */
 bool gyre_grouped_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY]);
 /* That, and that the format has a place for a signed parameter. */
 bool gyre_grouped_signed_applicable(const gyre_site *site, const void *options, char why[GYRE_QUANTIZER_WHY]);
 gyre_status gyre_grouped_init(size_t dim, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err);
+gyre_status gyre_grouped_init_layer(const gyre_site *site, const void *options, const gyre_grouped_way *way, void **state, gyre_error *err); /* may learn */
+void gyre_grouped_refine(const void *options, unsigned *flags);
+size_t gyre_grouped_stored_bits(const void *state);
 size_t gyre_grouped_row_bytes(const void *state);
 gyre_status gyre_grouped_encode(const void *state, size_t head, const float *x, size_t n, size_t stride, uint8_t *bytes, gyre_error *err);
 void gyre_grouped_decode(const void *state, size_t head, const uint8_t *bytes, size_t n, float *x, size_t stride);
+
+/* The straight-through tier of variants whose way has error and pull. */
+extern const gyre_straight gyre_grouped_straight;
+
+/* dL/dscale and dL/dlow of a group whose codes run from bottom to top, code 0 being worth low. Adds to g_y what saturated values pass on themselves. least and most bound y: where
+ * neither saturates, nothing does. */
+void gyre_group_pull_back(const gyre_grouped *g, const gyre_group_pull *v, double bottom, double top, float least, float most, double *scale, double *low);
+
+/* The first j of y[j] == value; n where there is none. */
+size_t gyre_group_place(const float *y, size_t n, float value);
 
 /* Shared by asym and hqq: the range of a group, codes round((y - low) / scale) in 0..2^bits - 1, and what they decode to. */
 void gyre_group_range(const float *y, size_t n, float *lo, float *hi);

@@ -4,7 +4,7 @@
  * streams code K and V together (stream 0 is then K, 1 is V). decode sees the bytes alone, and the number of tokens.
  *
  * One variant = one file with static functions and one const descriptor, listed by one line in registry.c. A quantizer is built for one layer (site.dim, site.n_heads;
- * site.head says nothing), is immutable but for `fit`, and may be shared between threads. Inputs must be finite (the codec checks); GYRE_E_RANGE is returned when a value or a
+ * site.head says nothing), is immutable but for `fit` and a clip ratio that is learned, and may be shared between threads. Inputs must be finite (the codec checks); GYRE_E_RANGE is returned when a value or a
  * scale does not fit its format, GYRE_E_INPUT by decode for bytes that no encoder wrote.
  */
 #ifndef GYRE_QUANT_QUANTIZER_H
@@ -53,9 +53,10 @@ typedef struct gyre_read {
 
 /* What gradient calibration needs: rows through the quantizer without packing, and the straight-through rule with a differentiable scale (docs/definitions.md).
  *
- *     e = decode(encode(y)) - y     within the range: e = s(y) r, the rounding residual r held constant; saturated: e = s(y) q - y, the code q held constant
+ *     e = decode(encode(y)) - y     within the range: e = s(y) r, the rounding residual r held constant; saturated: e = s(y) q + low(y) - y, the code q held constant
  *
- * Rows are contiguous, n x dim, of one head. */
+ * low is the value of code 0 where it is stored. Saturated is what clamping gives another code. Whoever wants the plain rule, e held constant, does not call backward. Rows are
+ * contiguous, n x dim, of one head. */
 typedef struct gyre_straight {
     size_t (*group)(const void *state); /* coordinates that share a scale */
     size_t (*work)(const void *state);  /* floats per row that forward leaves for backward */

@@ -3,7 +3,8 @@
  *     levels symmetric: m = 2^(b-1) - 1,  scale = c max |y| / m,          q = clamp(round(y / scale), -m, m),      y^ = q * scale
  *     levels full:                        scale = c max |y| / (m + 1/2),  q = clamp(round(y / scale), -m - 1, m)
  *
- * True division in float; the scale is rounded to its stored format first and then used; c is `clip`, or per group what `search` finds (quant/grouped.h). A group whose
+ * True division in float; the scale is rounded to its stored format first and then used; c is `clip`, or per group what `search` finds, or per head what is learned
+ * (quant/grouped.h, which has the gradients too: ds/d|y_j*| = c/m at the first coordinate of largest magnitude, ds/dc = |y_j*|/m). A group whose
  * scale is 0 has codes 0. Codes are two's complement fields of b bits; -2^(b-1) occurs with full levels alone, whose step is smaller by m / (m + 1/2) and whose ends err
  * by half a step. Any head dimension that the group divides. Payload: b + (bits of the scale's format)/group bits per value (b*dim padded to whole bytes). A group whose
  * largest level overflows binary32 is refused. One division a value; search costs 29 encodings.
@@ -17,11 +18,32 @@
 
 enum { SYMMETRIC, FULL };
 
+static float top_of(const gyre_grouped *g)
+{
+    return (float)((1 << (g->bits - 1)) - 1);
+}
+
+static float bottom_of(const gyre_grouped *g)
+{
+    return g->form == FULL ? -top_of(g) - 1.0f : -top_of(g);
+}
+
+/* absmax over steps is the scale */
+static float steps_of(const gyre_grouped *g)
+{
+    return g->form == FULL ? top_of(g) + 0.5f : top_of(g);
+}
+
+static bool grid(const gyre_grouped *g, const float *y, float ratio, gyre_group *p)
+{
+    return gyre_scale_round(g->format, ratio * gyre_group_largest(y, g->group) / steps_of(g), &p->scale) && isfinite(bottom_of(g) * p->scale);
+}
+
 static bool code(const gyre_grouped *g, const float *y, float ratio, gyre_group *p, uint8_t *codes)
 {
-    float m = (float)((1 << (g->bits - 1)) - 1), bottom = g->form == FULL ? -m - 1.0f : -m, steps = g->form == FULL ? m + 0.5f : m;
+    float m = top_of(g), bottom = bottom_of(g);
     gyre_rounding how = g->rounding;
-    if (!gyre_scale_round(g->format, ratio * gyre_group_largest(y, g->group) / steps, &p->scale) || !isfinite(bottom * p->scale))
+    if (!grid(g, y, ratio, p))
         return false;
     float scale = p->scale > 0.0f ? p->scale : INFINITY;
     for (size_t i = 0; i < g->group; i++) {
@@ -39,11 +61,40 @@ static void values(const gyre_grouped *g, const gyre_group *p, const uint8_t *co
         y[i] = (float)((int)((codes[i] & mask) ^ sign) - (int)sign) * p->scale;
 }
 
-static const gyre_grouped_way way = {.name = "sym", .parameters = 1, .code = code, .values = values};
+static bool error(const gyre_grouped *g, const float *y, float ratio, gyre_group *p, float *e)
+{
+    float m = top_of(g), bottom = bottom_of(g);
+    gyre_rounding how = g->rounding;
+    if (!grid(g, y, ratio, p))
+        return false;
+    float stored = p->scale, scale = stored > 0.0f ? stored : INFINITY;
+    for (size_t i = 0; i < g->group; i++) {
+        float t = y[i] / scale;
+        t = t > m ? m : t < bottom ? bottom : t;
+        e[i] = (float)(int)gyre_round(how, t) * stored - y[i];
+    }
+    return true;
+}
+
+/* scale = ratio max |y| / steps: one coordinate moves it. */
+static void pull(const gyre_grouped *g, const gyre_group_pull *v)
+{
+    float most = gyre_group_largest(v->y, g->group);
+    double scale, low, steps = (double)steps_of(g);
+    gyre_group_pull_back(g, v, (double)bottom_of(g), (double)top_of(g), -most, most, &scale, &low);
+    size_t j = 0;
+    while (fabsf(v->y[j]) != most)
+        j++;
+    double sign = v->y[j] > 0.0f ? 1.0 : v->y[j] < 0.0f ? -1.0 : 0.0;
+    v->g_y[j] += (float)(scale * sign * (double)v->ratio / steps);
+    *v->g_clip += scale * (double)most / steps;
+}
+
+static const gyre_grouped_way way = {.name = "sym", .parameters = 1, .code = code, .values = values, .error = error, .pull = pull};
 
 static gyre_status init(const gyre_site *site, const void *options, void **state, gyre_error *err)
 {
-    return gyre_grouped_init(site->dim, options, &way, state, err);
+    return gyre_grouped_init_layer(site, options, &way, state, err);
 }
 
 static const char *const levels[] = {"symmetric", "full", NULL};
@@ -69,5 +120,8 @@ const gyre_quantizer_type gyre_quantizer_sym = {
     .decode = gyre_grouped_decode,
     .free = free,
     .options = options_table,
+    .refine = gyre_grouped_refine,
     .applicable = gyre_grouped_applicable,
+    .stored_bits = gyre_grouped_stored_bits,
+    .straight = &gyre_grouped_straight,
 };

@@ -351,7 +351,8 @@ static bool same_block(const block *a, const block *b)
 static bool descriptor(const subject *s)
 {
     const gyre_quantizer_type *t = s->type;
-    const unsigned all = GYRE_IDEMPOTENT | GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE | GYRE_QUANTIZER_FITTED | GYRE_QUANTIZER_SEEDED,
+    const unsigned all = GYRE_IDEMPOTENT | GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE | GYRE_QUANTIZER_FITTED | GYRE_QUANTIZER_SEEDED
+                         | GYRE_QUANTIZER_LEARNS,
                    of_rows = GYRE_TOKEN_LOCAL | GYRE_FIXED_SIZE | GYRE_RANDOM_ACCESS | GYRE_ONLINE;
     const char *const texts[] = {t->name, t->summary, t->source, t->bits_formula};
     for (size_t i = 0; i < 4; i++)
@@ -367,6 +368,9 @@ static bool descriptor(const subject *s)
         broken(s, "is flagged fitted and has no fit");
     if (flagged(s, GYRE_QUANTIZER_FITTED) && gyre_quantizer_stored_bits(s->q) == 0)
         broken(s, "is fitted, and says that it stores nothing");
+    double *clip = t->straight != NULL ? t->straight->clip(s->q->state, s->heads - 1) : NULL;
+    if (flagged(s, GYRE_QUANTIZER_LEARNS) != (clip != NULL) || (clip != NULL && gyre_quantizer_stored_bits(s->q) == 0))
+        broken(s, "its flag learns, its clip ratio and what it stores contradict each other");
     for (const gyre_option *o = t->options; o != NULL && o->key != NULL; o++)
         if (o->offset + (o->type == GYRE_OPTION_BOOL ? sizeof(bool) : o->type == GYRE_OPTION_CHOICE ? sizeof(int) : 8) > GYRE_QUANTIZER_OPTIONS_BYTES)
             broken(s, "option %s lies beyond the %d bytes of options", o->key, (int)GYRE_QUANTIZER_OPTIONS_BYTES);
