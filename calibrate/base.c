@@ -120,6 +120,22 @@ void gyre_base_query(const gyre_base *f, const float *q, const int32_t *pos, siz
     }
 }
 
+void gyre_base_errors(const gyre_base *f, const float *delta, const int32_t *pos, size_t n, float *out, void *scratch)
+{
+    int d = (int)f->dim;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, d, d, 1.0f, delta, d, f->inverse_f, d, 0.0f, out, d);
+    if (f->turn != NULL)
+        gyre_transform_inverse(f->turn, out, n, f->dim, pos, scratch);
+}
+
+void gyre_base_errors_back(const gyre_base *f, float *x, const int32_t *pos, size_t n, float *out, void *scratch)
+{
+    int d = (int)f->dim;
+    if (f->turn != NULL)
+        gyre_transform_forward(f->turn, x, n, f->dim, pos, scratch);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, d, d, 1.0f, x, d, f->inverse_f, d, 0.0f, out, d);
+}
+
 void gyre_base_weight(const gyre_base *f, double *w)
 {
     int d = (int)f->dim;

@@ -26,6 +26,10 @@ void gyre_base_rows(const gyre_base *base, const float *x, const int32_t *pos, s
 void gyre_base_query_order(const gyre_base *base, const float *q, float *out, void *scratch);
 void gyre_base_query(const gyre_base *base, const float *q, const int32_t *pos, size_t n, float *u, void *scratch);
 
+/* Errors of n rows in the frame to errors of the rows in the codec's order, x = R_s C^-1 delta; and the adjoint, out = C^-T R_s' x (x is changed): what dL/dx is in the frame. out is not x. */
+void gyre_base_errors(const gyre_base *base, const float *delta, const int32_t *pos, size_t n, float *out, void *scratch);
+void gyre_base_errors_back(const gyre_base *base, float *x, const int32_t *pos, size_t n, float *out, void *scratch);
+
 /* C^-T C^-1, dim x dim. */
 void gyre_base_weight(const gyre_base *base, double *w);
 

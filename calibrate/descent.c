@@ -36,7 +36,7 @@ struct gyre_descent {
     gyre_tail *tail;
     size_t count;                                  /* parameters of the tail, and the clip ratio where it is learned */
     bool clip;
-    double *theta, *gradient, *memory, *best, *g_m, *square;
+    double *theta, *gradient, *memory, *best, *g_m;
     float *matrix, *decode, *product;              /* M, M^-1, a product of rows */
     float *zb, *y, *e, *g_y, *g_e, *weight, *work, *straight_work;
     size_t capacity;                               /* rows of the buffers above */
@@ -77,7 +77,7 @@ void gyre_descent_free(gyre_descent *d)
     free_each(d, d->g_k);
     free_each(d, d->g_decode);
     gyre_tail_free(d->tail);
-    double *const squares[] = {d->theta, d->gradient, d->memory, d->best, d->g_m, d->square};
+    double *const squares[] = {d->theta, d->gradient, d->memory, d->best, d->g_m};
     float *const blocks[] = {d->matrix, d->decode, d->product, d->zb, d->y, d->e, d->g_y, d->g_e, d->weight, d->work, d->straight_work};
     for (size_t i = 0; i < sizeof squares / sizeof *squares; i++)
         free(squares[i]);
@@ -128,11 +128,14 @@ static void select_weights(const set *s, size_t head, size_t total)
 static double unit_energy(const gyre_descent *d)
 {
     const gyre_rows *rows = d->sets[0].rows;
-    size_t n = rows->documents * rows->tokens;
+    size_t n = d->sets[0].n, total = rows->documents * rows->tokens;
     double sum = 0;
     for (size_t h = d->first; h < d->last; h++)
-        for (size_t i = 0; i < n * d->dim; i++)
-            sum += (double)rows->x[d->stream][h][i] * (double)rows->x[d->stream][h][i];
+        for (size_t i = 0; i < n; i++) {
+            const float *x = rows->x[d->stream][h] + (d->by_documents ? i : gyre_select_place(i, n, total)) * d->dim;
+            for (size_t j = 0; j < d->dim; j++)
+                sum += (double)x[j] * (double)x[j];
+        }
     return sum > 0 ? sum / (double)(n * (d->last - d->first)) : 1.0;
 }
 
@@ -158,7 +161,7 @@ static gyre_status fill_set(gyre_descent *d, size_t which, const gyre_rows *rows
         GYRE_TRY(base_rows(d, s, h, total, scratch, err));
     if (d->objective->prepare == NULL)
         goto done;
-    gyre_objective_setup setup = {.data = d->data, .rows = rows, .bases = (const gyre_base *const *)d->bases, .first = d->first, .last = d->last, .stream = d->stream,
+    gyre_objective_setup setup = {.data = d->data, .rows = rows, .bases = (const gyre_base *const *)d->bases, .first = d->first, .last = d->last, .n = s->n, .stream = d->stream,
                                   .w = which == 0 ? d->w : NULL, .weight = s->weight};
     setup.unit = unit_energy(d);
     st = d->objective->prepare(&d->spec->objective_options, &setup, err);
@@ -187,7 +190,7 @@ done:
 static gyre_status buffers(gyre_descent *d, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t square = d->dim * d->dim, largest = d->batch;
+    size_t square = d->dim * d->dim, largest = d->by_documents ? 0 : d->batch; /* documents pass one by one */
     for (size_t s = 0; s < 2; s++) {
         size_t rows = d->by_documents ? d->sets[s].rows->tokens : d->sets[s].n < CHUNK ? d->sets[s].n : CHUNK;
         largest = rows > largest ? rows : largest;
@@ -198,7 +201,6 @@ static gyre_status buffers(gyre_descent *d, gyre_error *err)
     GYRE_NEW(&d->best, d->count + 1);
     GYRE_NEW(&d->memory, d->spec->optimiser->memories * d->count + 1);
     GYRE_NEW(&d->g_m, square);
-    GYRE_NEW(&d->square, 2 * square);
     GYRE_NEW(&d->matrix, square);
     GYRE_NEW(&d->decode, square);
     GYRE_NEW(&d->product, square);
@@ -222,7 +224,7 @@ done:
 /* Rows of a head in a step. */
 static gyre_status batch_of(gyre_descent *d, gyre_error *err)
 {
-    size_t heads = d->last - d->first, n = d->sets[0].n * heads, wanted = (size_t)d->spec->own.batch;
+    size_t heads = d->last - d->first, n = d->sets[0].n * heads, wanted = d->count > 0 ? (size_t)d->spec->own.batch : 0; /* nothing learned, no steps */
     d->batch = wanted == 0 ? d->sets[0].n : wanted / heads;
     if (d->by_documents) {
         size_t tokens = d->sets[0].rows->tokens;
@@ -271,9 +273,9 @@ gyre_status gyre_descent_new(gyre_codec *codec, const gyre_codec_stream *stream,
         gyre_base_weight(d->bases[h], d->w[h]);
     GYRE_TRY(fill_set(d, 0, &data->rows, err));
     GYRE_TRY(fill_set(d, 1, &data->validation, err));
-    GYRE_TRY(batch_of(d, err));
     d->clip = d->straight != NULL && d->straight->clip(quantizer->state, first) != NULL;
     d->count = gyre_tail_count(d->tail) + (d->clip ? 1 : 0);
+    GYRE_TRY(batch_of(d, err));
     GYRE_TRY(buffers(d, err));
     gyre_tail_weigh(d->tail, (const double *const *)d->w, d->k); /* decides whether K stays diagonal */
     *out = d;

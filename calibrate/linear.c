@@ -159,9 +159,11 @@ gyre_status gyre_tail_new(gyre_codec *codec, size_t place, size_t first, size_t 
     t->n = gyre_chain_count(chain) - t->first;
     GYRE_NEW(&t->elements, t->n + 1);
     t->structured = true;
+    bool scaled = false; /* something before is not orthogonal */
     for (size_t i = 0; i < t->n; i++) {
         GYRE_TRY(new_element(t, i, err));
-        t->structured = t->structured && (t->elements[i].diagonal || (t->elements[i].orthogonal && (i == 0 || !t->elements[i - 1].diagonal || t->elements[i - 1].orthogonal)));
+        t->structured = t->structured && (t->elements[i].diagonal || (t->elements[i].orthogonal && !scaled));
+        scaled = scaled || !t->elements[i].orthogonal;
     }
     GYRE_TRY(gyre_tail_update(t, err));
     *out = t;

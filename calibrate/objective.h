@@ -48,6 +48,7 @@ typedef struct gyre_objective_setup {
     const struct gyre_rows *rows;          /* calibration or validation documents */
     const struct gyre_base *const *bases; /* [head] */
     size_t first, last;                     /* heads of the fit; pointers of the others are NULL */
+    size_t n;                               /* rows of a head that are used: evenly spread over the documents (select.h); of DOCUMENTS objectives the first ones */
     gyre_stream stream;
     double unit;    /* sum of |x|^2 over the calibration rows of the fit, over their number: what `mse` is relative to */
     double **w;     /* [head] dim x dim: holds the weight of |x^ - x|^2; prepare may change it. The validation rows keep the calibration rows' weights: w is then NULL */
