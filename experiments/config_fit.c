@@ -133,10 +133,24 @@ static void rows_canonical(const gyre_fit_spec *fit, char *text, size_t size)
     }
 }
 
+/* What acts on a choice among draws: the rest is at its defaults, so that it changes no key. */
+static gyre_fit_spec of_draws(const gyre_fit_spec *fit)
+{
+    gyre_fit_spec own;
+    gyre_fit_defaults(&own);
+    own.objective = fit->objective;
+    own.objective_options = fit->objective_options;
+    own.own.tokens = fit->own.tokens;
+    own.own.draws = fit->own.draws;
+    own.own.leak = fit->own.leak;
+    return own;
+}
+
 void gyre_arm_canonical(const gyre_arm *arm, gyre_stream s, char *text, size_t size)
 {
     char codec[GYRE_CODEC_TEXT], fit[GYRE_FIT_TEXT] = "";
     const gyre_fitted_from *from = &arm->fitted[s];
+    const gyre_fit_spec drawn = of_draws(&arm->fit[s]);
     unsigned uses = gyre_arm_uses(arm, s);
     if (!arm->codes[s]) {
         (void)snprintf(text, size, "exact");
@@ -144,7 +158,7 @@ void gyre_arm_canonical(const gyre_arm *arm, gyre_stream s, char *text, size_t s
     }
     gyre_codec_canonical(&arm->codec[s], codec, sizeof codec);
     if ((uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)) && from->selector == NULL)
-        gyre_fit_canonical(&arm->fit[s], fit, sizeof fit);
+        gyre_fit_canonical(uses & GYRE_FIT_LEARNS ? &arm->fit[s] : &drawn, fit, sizeof fit);
     else if (uses != GYRE_FIT_NOTHING)
         rows_canonical(&arm->fit[s], fit, sizeof fit);
     int n = snprintf(text, size, "%s%s%s", codec, fit[0] ? ";fit=" : "", fit);

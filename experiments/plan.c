@@ -339,11 +339,11 @@ gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t
     *out = (gyre_fits){0};
     if (arm->fitted[stream].selector == NULL)
         return GYRE_OK;
-    gyre_fitted_want want = {.selector = arm->fitted[stream].selector, .model_sha256 = source->model_sha256, .layer = x->layer, .seed = x->seed, .stream = stream,
+    gyre_fitted_want want = {.selector = arm->fitted[stream].selector, .model_sha256 = source->model_sha256, .layer = x->layer, .seed = x->seed, .campaign_seed = c->campaign_seed, .stream = stream,
                              .codec = &arm->codec[stream], .dim = raw->dim, .n_heads = raw->n_kv_heads};
     gyre_status st = gyre_fitted_find(plan->fitted[2 * plan->cell_point[cell] + stream], &want, out, err);
     if (st != GYRE_OK)
-        (void)gyre_error_context(err, "arm %s, layer %u, %s: fitted: %s#%s", arm->name, x->layer, stream == GYRE_K ? "K" : "V", arm->fitted[stream].file.path, want.selector);
+        (void)gyre_error_context(err, "arm %s, %s", arm->name, stream == GYRE_K ? "K" : "V");
     return st;
 }
 

@@ -34,24 +34,27 @@ const char *gyre_report_streams(const char *streams)
     return strcmp(streams, "kv") == 0 ? "K and V" : strcmp(streams, "k") == 0 ? "K" : strcmp(streams, "v") == 0 ? "V" : "nothing";
 }
 
-const char *gyre_report_leak(const gyre_source *s)
+const char *gyre_report_leak(const gyre_table *t, size_t source)
 {
-    return s->leak ? " (LEAK: calibration overlaps evaluation, deliberately)" : "";
+    return t->sources[source].leak || gyre_arm_leaks(t, source, NULL, NULL) ? " (LEAK: calibration overlaps evaluation, deliberately)" : "";
 }
 
 static void head(const gyre_table *t, const gyre_provenance *p, FILE *out)
 {
-    size_t ok = 0, skipped = 0, other = 0, flagged = 0;
+    size_t ok = 0, skipped = 0, other = 0, floors = 0, leaks = 0;
     for (size_t i = 0; i < t->n_cells; i++) {
         ok += t->cells[i].status == GYRE_CELL_OK;
         skipped += t->cells[i].status == GYRE_CELL_SKIPPED;
         other += t->cells[i].status != GYRE_CELL_OK && t->cells[i].status != GYRE_CELL_SKIPPED;
-        flagged += t->cells[i].flags != NULL && t->cells[i].flags[0] != '\0';
+        floors += gyre_cell_flagged(&t->cells[i], "storage_floor");
+        leaks += gyre_cell_flagged(&t->cells[i], "leak");
     }
     (void)fprintf(out, "%s: %zu cells OK, %zu skipped, %zu missing or failed; build %s%s; configuration %.12s, analysis plan %.12s\n", t->experiment, ok, skipped, other,
                   p->build_id, p->git_dirty ? " (DIRTY: not the code of any commit)" : "", t->config_sha256, t->analysis_sha256);
-    if (flagged > 0)
-        (void)fprintf(out, "%zu cells lie within 10x of their capture's storage error (flag storage_floor)\n", flagged);
+    if (floors > 0)
+        (void)fprintf(out, "%zu cells lie within 10x of their capture's storage error (flag storage_floor)\n", floors);
+    if (leaks > 0)
+        (void)fprintf(out, "LEAK: %zu cells are fitted to evaluation documents, deliberately (flag leak)\n", leaks);
 }
 
 /* ---- arms ---- */
@@ -82,6 +85,8 @@ static bool reads_apart(const gyre_summary *all, size_t count)
     return apart;
 }
 
+static const char leak_of_arm[] = " LEAK: fitted to evaluation documents";
+
 /* One line an arm point: bits, then every metric with its interval. */
 static void arms_of(const gyre_table *t, size_t source, const char *streams, const gyre_summary *all, size_t count, FILE *out)
 {
@@ -91,7 +96,7 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
     if (!any)
         return;
     (void)fprintf(out, "\n%s%s, arms that code %s (geometric mean over documents and seeds, arithmetic for shares, 95 %% interval; lower is better)\n", t->sources[source].name,
-                  gyre_report_leak(&t->sources[source]), gyre_report_streams(streams));
+                  gyre_report_leak(t, source), gyre_report_streams(streams));
     (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
     if (apart)
         (void)fprintf(out, " %7s", "read");
@@ -115,7 +120,7 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
             gyre_report_interval(s[m].mean, s[m].lo, s[m].hi, text);
             (void)fprintf(out, "  %-29s", text);
         }
-        (void)fprintf(out, "\n");
+        (void)fprintf(out, "%s\n", gyre_arm_leaks(t, source, s->arm, s->point) ? leak_of_arm : "");
     }
 }
 
@@ -142,8 +147,9 @@ static void verdict_line(const gyre_table *t, const gyre_comparison *c, FILE *ou
     if (c->has_margin)
         (void)snprintf(margin, sizeof margin, "%s%.4g", c->ratio ? "x" : "", c->margin);
     (void)snprintf(needed, sizeof needed, "%s%.4g", c->ratio ? "x" : "", shown(c, c->margin_needed));
-    (void)fprintf(out, " %-22s %-12s p %-8s TOST p %-8s margin %-6s (would need %s); layer %u: %s; bits %.3f vs %.3f; %zu documents, %zu seeds\n", estimate, c->verdict, p,
-                  tost, margin, needed, c->worst_layer, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, c->n_seeds);
+    (void)fprintf(out, " %-22s %-12s p %-8s TOST p %-8s margin %-6s (would need %s); layer %u: %s; bits %.3f vs %.3f; %zu documents, %zu seeds%s\n", estimate, c->verdict, p,
+                  tost, margin, needed, c->worst_layer, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, c->n_seeds,
+                  gyre_arm_leaks(t, c->source, c->arm, NULL) || gyre_arm_leaks(t, c->source, c->against, NULL) ? leak_of_arm : "");
 }
 
 /* One number of comparisons by verdict. */
@@ -170,7 +176,7 @@ static void verdicts(const gyre_table *t, FILE *out)
     (void)fprintf(out, "\nVerdicts: arm over the other (a ratio below 1, or a difference below 0, is better) with 95 %% interval unless alpha says otherwise;\n"
                        "p and TOST p are Holm-adjusted in their family; the layer named is the one with the largest difference, with its own interval\n");
     for (size_t s = 0; s < t->n_sources; s++) {
-        (void)fprintf(out, "%s%s\n", t->sources[s].name, gyre_report_leak(&t->sources[s]));
+        (void)fprintf(out, "%s%s\n", t->sources[s].name, gyre_report_leak(t, s));
         for (size_t i = 0; i < t->n_comparisons; i++)
             if (t->comparisons[i].source == s)
                 verdict_line(t, &t->comparisons[i], out);

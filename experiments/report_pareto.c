@@ -204,7 +204,7 @@ static gyre_status one_section(gyre_table *t, const gyre_summary *all, size_t co
         goto done;
     GYRE_TRY(gyre_pareto_get(t, all, count, source, streams, nmse, GYRE_REPORT_ALPHA, &vector, err));
     (void)fprintf(out, "\nPareto front of %s against total bits: %s%s, arms that code %s (%zu pairs of arm and point from %.3f to %.3f bits", s.metric,
-                  t->sources[source].name, gyre_report_leak(&t->sources[source]), gyre_report_streams(streams), judged.n_pairs, judged.least_bits, judged.most_bits);
+                  t->sources[source].name, gyre_report_leak(t, source), gyre_report_streams(streams), judged.n_pairs, judged.least_bits, judged.most_bits);
     if (judged.n_left_out > 0)
         (void)fprintf(out, ", %zu without a value", judged.n_left_out);
     (void)fprintf(out, "; exploratory: 95 %% intervals, not adjusted; what dominates is chosen by the data that judge)\n");

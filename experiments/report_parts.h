@@ -16,7 +16,7 @@ enum { GYRE_REPORT_NUMBER = 48 };
 void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPORT_NUMBER]);
 
 const char *gyre_report_streams(const char *streams); /* "K and V" */
-const char *gyre_report_leak(const gyre_source *source); /* a mark, or "" */
+const char *gyre_report_leak(const gyre_table *table, size_t source); /* a mark, or "" */
 
 /* The fronts of the metric of each source and stream against total bits, what they dominate, and the best at equal bits; nothing where no front is worth showing. */
 gyre_status gyre_report_pareto(gyre_table *table, const gyre_summary *all, size_t count, FILE *out, gyre_error *err);

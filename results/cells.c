@@ -11,8 +11,9 @@
 #include "core/h5.h"
 #include "core/seal.h"
 #include "core/sha256.h"
+#include "results/columns.h"
 
-enum { MAX_DIMENSION = 65536 }; /* of values: more is no cell but a hostile file */
+enum { MAX_DIMENSION = 65536, MAX_FLAT = 1 << 26 }; /* of values, and of parameters or points of all fits: more is no cell but a hostile file */
 
 static const char *const bit_names[GYRE_CELL_BITS] = { "payload_bits", "side_bits", "total_bits", "read_bits" };
 
@@ -73,6 +74,7 @@ void gyre_cell_file_free(gyre_cell_file *file)
     free(file->flags);
     free(file->metrics);
     free(file->values);
+    gyre_fit_columns_free(&file->fits);
     *file = (gyre_cell_file){0};
 }
 
@@ -96,6 +98,8 @@ static gyre_status content_digest(gyre_cell_file *file, gyre_error *err)
         gyre_sha256_add(h, file->bits, sizeof file->bits);
         gyre_sha256_add(h, file->values, value_count(file) * sizeof *file->values);
     }
+    if (file->fits.n_fits > 0)
+        gyre_fit_columns_digest(&file->fits, h);
     st = gyre_sha256_hex(h, file->digest, err);
 done:
     return st;
@@ -143,8 +147,10 @@ static gyre_status content_of(const gyre_table *table, const gyre_cell *cell, gy
     GYRE_TRY(copy_text(cell->flags == NULL ? "" : cell->flags, &out->flags, err));
     GYRE_TRY(metric_list(table, &out->metrics, err));
     out->wall_s = plain_nan(cell->wall_s);
-    if (cell->status == GYRE_CELL_OK)
+    if (cell->status == GYRE_CELL_OK) {
         GYRE_TRY(copy_values(table, cell, out, err));
+        GYRE_TRY(gyre_fit_columns_of_cell(cell, &out->fits, err));
+    }
     GYRE_TRY(content_digest(out, err));
 done:
     return st;
@@ -169,7 +175,23 @@ done:
     return st;
 }
 
-static gyre_status write_content(hid_t file, const gyre_cell_file *content, gyre_error *err)
+static gyre_status write_fits(hid_t file, gyre_fit_columns *fits, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hid_t group = H5I_INVALID_HID;
+    GYRE_TRY(gyre_h5_group(file, "fits", &group, err));
+    for (const gyre_schema_row *row = gyre_schema; row->path != NULL; row++) {
+        gyre_items items = gyre_items_of(NULL, NULL, fits, row->owner);
+        if (gyre_column_of_fits(row))
+            GYRE_TRY(gyre_column_write(file, row, NULL, &items, err));
+    }
+done:
+    if (group >= 0)
+        (void)H5Gclose(group);
+    return st;
+}
+
+static gyre_status write_content(hid_t file, gyre_cell_file *content, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     hid_t timing = H5I_INVALID_HID;
@@ -180,6 +202,8 @@ static gyre_status write_content(hid_t file, const gyre_cell_file *content, gyre
         GYRE_TRY(gyre_h5_attr_text(file, attributes[i][0], attributes[i][1], err));
     if (content->values != NULL)
         GYRE_TRY(write_values(file, content, err));
+    if (content->fits.n_fits > 0)
+        GYRE_TRY(write_fits(file, &content->fits, err));
     GYRE_TRY(gyre_h5_group(file, "timing", &timing, err));
     GYRE_TRY(gyre_h5_attr_real(timing, "wall_s", content->wall_s, err));
 done:
@@ -268,6 +292,41 @@ done:
     return st;
 }
 
+static gyre_status flat_length(hid_t file, const char *path, size_t most, size_t *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hsize_t n = 0;
+    GYRE_TRY(gyre_h5_shape(file, path, 1, &n, err));
+    if (n > most)
+        GYRE_FAIL(GYRE_E_INPUT, "%s has %llu entries", path, (unsigned long long)n);
+    *out = (size_t)n;
+done:
+    return st;
+}
+
+static gyre_status read_fits(hid_t file, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t n = 0, parameters = 0, points = 0;
+    GYRE_TRY(flat_length(file, "/fits/stream", 2 * MAX_DIMENSION, &n, err));
+    GYRE_TRY(flat_length(file, "/fits/parameters", MAX_FLAT, &parameters, err));
+    GYRE_TRY(flat_length(file, "/fits/point_step", MAX_FLAT, &points, err));
+    if (n == 0 || out->values == NULL)
+        GYRE_FAIL(GYRE_E_INPUT, "it has %zu fits and %s", n, out->values != NULL ? "values" : "no values");
+    GYRE_TRY(gyre_fit_columns_new(n, parameters, points, &out->fits, err));
+    for (const gyre_schema_row *row = gyre_schema; row->path != NULL; row++) {
+        gyre_items items = gyre_items_of(NULL, NULL, &out->fits, row->owner);
+        if (gyre_column_of_fits(row))
+            GYRE_TRY(gyre_column_read(file, row, NULL, &items, err));
+    }
+    GYRE_TRY(gyre_fit_columns_check(&out->fits, err));
+    for (size_t i = 0; i < n; i++)
+        if (out->fits.rows[i].head >= out->n_heads)
+            GYRE_FAIL(GYRE_E_INPUT, "fit %zu is of head %u, and there are %zu", i, out->fits.rows[i].head, out->n_heads);
+done:
+    return st;
+}
+
 static gyre_status read_content(hid_t file, gyre_cell_file *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -281,6 +340,8 @@ static gyre_status read_content(hid_t file, gyre_cell_file *out, gyre_error *err
     GYRE_TRY(gyre_h5_get_attr_text(file, "metrics", &out->metrics, err));
     if (strcmp(out->status, gyre_cell_status_name(GYRE_CELL_OK)) == 0)
         GYRE_TRY(read_values(file, out, err));
+    if (gyre_h5_exists(file, "fits"))
+        GYRE_TRY(read_fits(file, out, err));
     timing = H5Gopen2(file, "timing", H5P_DEFAULT);
     if (timing < 0)
         GYRE_H5_FAIL(GYRE_E_INPUT, "the group timing is missing");
@@ -342,6 +403,10 @@ static gyre_status fill(gyre_table *table, gyre_cell *cell, gyre_cell_status sta
         GYRE_TRY(gyre_table_keep(table, value_count(file), sizeof *values, &values, err));
         memcpy(values, file->values, value_count(file) * sizeof *values);
     }
+    cell->n_fits = 0;
+    cell->fits = NULL;
+    if (file->fits.n_fits > 0)
+        GYRE_TRY(gyre_fit_columns_keep(&file->fits, 0, file->fits.n_fits, table, cell, err));
     cell->status = status;
     cell->reason = reason;
     cell->flags = flags;

@@ -1,15 +1,20 @@
 #include "results/columns.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "core/h5.h"
 
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
 }
 
-gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, gyre_schema_owner owner)
+gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, const gyre_fit_columns *fits, gyre_schema_owner owner)
 {
+    if (table == NULL && owner != GYRE_SCHEMA_FITS && owner != GYRE_SCHEMA_PARAMETERS && owner != GYRE_SCHEMA_POINTS)
+        return (gyre_items){ NULL, 0, 0 };
     switch (owner) {
     case GYRE_SCHEMA_TABLE:
         return (gyre_items){ (char *)table, sizeof *table, 1 };
@@ -21,18 +26,25 @@ gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, gyre_sc
         return (gyre_items){ (char *)table->comparisons, sizeof *table->comparisons, table->n_comparisons };
     case GYRE_SCHEMA_PROVENANCE:
         return (gyre_items){ (char *)provenance, sizeof *provenance, 1 };
+    case GYRE_SCHEMA_FITS:
+        return (gyre_items){ (char *)fits->rows, sizeof *fits->rows, fits->n_fits };
+    case GYRE_SCHEMA_PARAMETERS:
+        return (gyre_items){ (char *)fits->parameters, sizeof *fits->parameters, fits->n_parameters };
+    case GYRE_SCHEMA_POINTS:
+        return (gyre_items){ (char *)fits->points, sizeof *fits->points, fits->n_points };
     case GYRE_SCHEMA_FILE:
         break;
     }
     return (gyre_items){ NULL, 0, 0 };
 }
 
-size_t gyre_scale_length(const gyre_table *table, const char *scale)
+size_t gyre_scale_length(const gyre_table *table, const gyre_fit_columns *fits, const char *scale)
 {
-    size_t documents = 0, calibration = 0, layers = 0, heads = 0;
+    size_t documents = 0, calibration = 0, validation = 0, layers = 0, heads = 0;
     for (size_t i = 0; i < table->n_sources; i++) {
         documents = larger(documents, table->sources[i].n_documents);
         calibration = larger(calibration, table->sources[i].n_calibration);
+        validation = larger(validation, table->sources[i].n_validation);
         layers = larger(layers, table->sources[i].n_layers);
         for (size_t l = 0; l < table->sources[i].n_layers; l++)
             heads = larger(heads, table->sources[i].n_heads[l]);
@@ -45,7 +57,8 @@ size_t gyre_scale_length(const gyre_table *table, const char *scale)
         const char *name;
         size_t length;
     } scales[] = { { "cell", table->n_cells },     { "source", table->n_sources }, { "comparison", table->n_comparisons }, { "document", documents },
-                   { "calibration", calibration }, { "layer", layers },            { "head", heads } };
+                   { "calibration", calibration }, { "validation", validation },   { "layer", layers },                   { "head", heads },
+                   { "fit", fits->n_fits },        { "parameter", fits->n_parameters }, { "point", fits->n_points } };
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
         if (strcmp(scales[i].name, scale) == 0)
             return scales[i].length;
@@ -59,6 +72,8 @@ hid_t gyre_column_file_type(gyre_schema_type type)
     switch (type) {
     case GYRE_SCHEMA_REAL:
         return H5T_IEEE_F64LE;
+    case GYRE_SCHEMA_F32:
+        return H5T_IEEE_F32LE;
     case GYRE_SCHEMA_U32:
         return H5T_STD_U32LE;
     case GYRE_SCHEMA_BOOL:
@@ -73,6 +88,8 @@ hid_t gyre_column_memory_type(gyre_schema_type type)
     switch (type) {
     case GYRE_SCHEMA_REAL:
         return H5T_NATIVE_DOUBLE;
+    case GYRE_SCHEMA_F32:
+        return H5T_NATIVE_FLOAT;
     case GYRE_SCHEMA_U32:
         return H5T_NATIVE_UINT32;
     case GYRE_SCHEMA_BOOL:
@@ -84,7 +101,7 @@ hid_t gyre_column_memory_type(gyre_schema_type type)
 
 size_t gyre_column_size(gyre_schema_type type)
 {
-    return type == GYRE_SCHEMA_U32 ? sizeof(uint32_t) : type == GYRE_SCHEMA_BOOL ? sizeof(uint8_t) : sizeof(uint64_t);
+    return type == GYRE_SCHEMA_U32 ? sizeof(uint32_t) : type == GYRE_SCHEMA_F32 ? sizeof(float) : type == GYRE_SCHEMA_BOOL ? sizeof(uint8_t) : sizeof(uint64_t);
 }
 
 static char *place(const gyre_schema_row *row, const gyre_items *items, size_t i)
@@ -124,6 +141,8 @@ void gyre_column_put(const gyre_schema_row *row, const gyre_items *items, size_t
 
 /* ---- texts ---- */
 
+static const char *const stream_names[] = { "k", "v" };
+
 const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table, const gyre_items *items, size_t i)
 {
     const void *at = place(row, items, i);
@@ -131,6 +150,8 @@ const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table
         return at;
     if (row->type == GYRE_SCHEMA_STATUS)
         return gyre_cell_status_name(*(const gyre_cell_status *)at);
+    if (row->type == GYRE_SCHEMA_STREAM)
+        return stream_names[*(const gyre_stream *)at];
     if (row->type == GYRE_SCHEMA_SOURCE)
         return table->sources[*(const size_t *)at].name;
     const char *text = *(const char *const *)at;
@@ -143,6 +164,16 @@ static gyre_status put_status(gyre_cell_status *out, const char *text, gyre_erro
     for (*out = GYRE_CELL_MISSING; strcmp(gyre_cell_status_name(*out), text) != 0; ++*out)
         if (*out == GYRE_CELL_FAILED)
             GYRE_FAIL(GYRE_E_INPUT, "'%s' is not a status of a cell", text);
+done:
+    return st;
+}
+
+static gyre_status put_stream(gyre_stream *out, const char *text, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (strcmp(text, stream_names[GYRE_K]) != 0 && strcmp(text, stream_names[GYRE_V]) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "'%.60s' is not a stream", text);
+    *out = strcmp(text, stream_names[GYRE_K]) == 0 ? GYRE_K : GYRE_V;
 done:
     return st;
 }
@@ -179,7 +210,65 @@ gyre_status gyre_column_put_text(const gyre_schema_row *row, gyre_table *table, 
         return put_chars(row, at, text, err);
     if (row->type == GYRE_SCHEMA_STATUS)
         return put_status(at, text, err);
+    if (row->type == GYRE_SCHEMA_STREAM)
+        return put_stream(at, text, err);
     if (row->type == GYRE_SCHEMA_SOURCE)
         return put_source(table, at, text, err);
     return gyre_table_text(table, text, at, err);
+}
+
+/* ---- whole columns ---- */
+
+bool gyre_column_of_fits(const gyre_schema_row *row)
+{
+    return row->owner == GYRE_SCHEMA_PARAMETERS || row->owner == GYRE_SCHEMA_POINTS || (row->owner == GYRE_SCHEMA_FITS && strcmp(gyre_schema_name(row), "cell") != 0);
+}
+
+gyre_status gyre_column_write(hid_t file, const gyre_schema_row *row, const gyre_table *table, const gyre_items *items, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char **texts = NULL;
+    char *numbers = NULL;
+    hsize_t n = items->count;
+    if (gyre_schema_is_text(row->type)) {
+        GYRE_NEW(&texts, n);
+        for (size_t i = 0; i < n; i++)
+            texts[i] = gyre_column_text(row, table, items, i);
+        GYRE_TRY(gyre_h5_write_texts(file, row->path, 1, &n, texts, err));
+    } else {
+        size_t size = gyre_column_size(row->type);
+        GYRE_TRY(gyre_calloc((void **)&numbers, n, size, err));
+        for (size_t i = 0; i < n; i++)
+            gyre_column_get(row, items, i, numbers + i * size);
+        GYRE_TRY(gyre_h5_write(file, row->path, gyre_column_file_type(row->type), gyre_column_memory_type(row->type), 1, &n, NULL, numbers, err));
+    }
+done:
+    free(texts);
+    free(numbers);
+    return st;
+}
+
+gyre_status gyre_column_read(hid_t file, const gyre_schema_row *row, gyre_table *table, const gyre_items *items, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char **texts = NULL, *numbers = NULL;
+    hsize_t n = items->count;
+    if (gyre_schema_is_text(row->type)) {
+        GYRE_TRY(gyre_h5_shape(file, row->path, 1, &n, err));
+        GYRE_TRY(gyre_h5_read_texts(file, row->path, items->count, &texts, err));
+        for (size_t i = 0; i < items->count; i++)
+            GYRE_TRY(gyre_column_put_text(row, table, items, i, texts[i], err));
+    } else {
+        size_t size = gyre_column_size(row->type);
+        GYRE_TRY(gyre_calloc((void **)&numbers, items->count, size, err));
+        GYRE_TRY(gyre_h5_read(file, row->path, gyre_column_memory_type(row->type), 1, &n, numbers, err));
+        for (size_t i = 0; i < items->count; i++)
+            gyre_column_put(row, items, i, numbers + i * size);
+    }
+done:
+    for (size_t i = 0; texts != NULL && i < items->count; i++)
+        free(texts[i]);
+    free(texts);
+    free(numbers);
+    return st;
 }

@@ -99,8 +99,8 @@ void gyre_draw_text(gyre_page *page, double x, double y, gyre_align align, doubl
 
 /* One field of a CSV line (RFC 4180), `end` after it; a number that is not finite is empty. */
 void gyre_csv_text(FILE *csv, const char *text, char end);
-/* "deliberate" where calibration overlaps evaluation, else "none". */
-const char *gyre_csv_leak(const gyre_source *source);
+/* "deliberate" where calibration overlaps evaluation, or an arm was fitted to evaluation documents (gyre_arm_leaks), else "none". */
+const char *gyre_csv_leak(const gyre_table *table, size_t source, const char *arm, const char *point);
 void gyre_csv_real(FILE *csv, double value, char end);
 
 /* ---- panels ---- */

@@ -159,6 +159,25 @@ static void print_facts(FILE *f, const gyre_figure_book *book)
     (void)fprintf(f, ", %u sign seed%s where seeded \xC2\xB7 gyre %s", t->n_seeds, t->n_seeds == 1 ? "" : "s", book->provenance->build_id);
 }
 
+/* Names the arms of a source that were fitted to evaluation documents. */
+static void print_leaking_arms(FILE *f, const gyre_figure_book *book, size_t source)
+{
+    enum { NAMED = 8 };
+    size_t n = 0;
+    for (size_t i = 0; i < book->n_arms; i++) {
+        if (!gyre_arm_leaks(book->table, source, book->arms[i], NULL))
+            continue;
+        if (n == 0)
+            (void)fprintf(f, "LEAK: fitted to evaluation documents of %s, deliberately: ", book->table->sources[source].name);
+        if (n++ < NAMED)
+            (void)fprintf(f, "%s%s", n > 1 ? ", " : "", book->arms[i]);
+    }
+    if (n > NAMED)
+        (void)fprintf(f, " and %zu more", n - NAMED);
+    if (n > 0)
+        (void)fputs(". ", f);
+}
+
 static void print_marks(FILE *f, const gyre_figure_book *book)
 {
     if (book->provenance->git_dirty)
@@ -166,6 +185,8 @@ static void print_marks(FILE *f, const gyre_figure_book *book)
     for (size_t i = 0; i < book->table->n_sources; i++)
         if (book->table->sources[i].leak)
             (void)fprintf(f, "LEAK: calibration saw evaluation documents of %s, deliberately. ", book->table->sources[i].name);
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        print_leaking_arms(f, book, i);
 }
 
 static gyre_status to_text(void (*print)(FILE *, const gyre_figure_book *), const gyre_figure_book *book, char **out, gyre_error *err)

@@ -286,7 +286,7 @@ static void write_csv(gyre_page *page, const gyre_figure_book *book, const strea
             here = here || (in_block(&all[k], s) && has_metric(&all[k], s->metric));
         if (!here)
             continue;
-        const char *const texts[] = { book->table->sources[s->source].name, gyre_csv_leak(&book->table->sources[s->source]),
+        const char *const texts[] = { book->table->sources[s->source].name, gyre_csv_leak(book->table, s->source, s->arm, s->point),
                                       book->table->metrics[s->metric], book->table->metric_units[s->metric], s->arm, s->point,
                                       s->streams, s->status, s->reason, s->geometric ? "geometric" : "arithmetic" };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)

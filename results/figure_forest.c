@@ -391,7 +391,7 @@ static void write_csv(gyre_page *page, const gyre_table *table, const forest_row
                 "ci_high,p_adjusted,p_tost_adjusted,margin_needed,verdict,worst_layer,worst_estimate,worst_low,worst_high\n", f);
     for (size_t i = 0; i < n; i++) {
         const gyre_comparison *c = rows[i].c;
-        const char *const texts[] = { table->sources[c->source].name, gyre_csv_leak(&table->sources[c->source]), c->arm, c->against, c->metric, c->point, c->family, c->ratio ? "ratio" : "abs" };
+        const char *const texts[] = { table->sources[c->source].name, gyre_csv_leak(table, c->source, gyre_arm_leaks(table, c->source, c->against, NULL) ? c->against : c->arm, NULL), c->arm, c->against, c->metric, c->point, c->family, c->ratio ? "ratio" : "abs" };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             gyre_csv_text(f, texts[k], ',');
         gyre_csv_real(f, c->has_margin ? c->margin : (double)NAN, ',');

@@ -218,9 +218,10 @@ static void write_csv(const order_figure *o, FILE *f)
         const gyre_discord *d = spot ? NULL : &o->discords[i - o->n_spots];
         if (!spot && strcmp(d->streams, STREAMS) != 0)
             continue;
-        const char *const texts[] = { spot ? "arm" : "discord_ratio", t->sources[spot ? x->source : d->source].name,
-                                      gyre_csv_leak(&t->sources[spot ? x->source : d->source]), spot ? x->point : d->point,
-                                      spot ? x->arm : d->better_by_a, spot ? "" : d->better_by_b };
+        const char *arm = spot ? x->arm : d->better_by_a, *other = spot ? "" : d->better_by_b, *point = spot ? x->point : d->point;
+        size_t source = spot ? x->source : d->source;
+        const char *const texts[] = { spot ? "arm" : "discord_ratio", t->sources[source].name, gyre_csv_leak(t, source, gyre_arm_leaks(t, source, other, point) ? other : arm, point),
+                                      point, arm, other };
         const double numbers[] = { spot ? x->mean : d->ratio_a, spot ? x->lo : d->ratio_a_lo, spot ? x->hi : d->ratio_a_hi,
                                    spot ? y->mean : d->ratio_b, spot ? y->lo : d->ratio_b_lo, spot ? y->hi : d->ratio_b_hi };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)

@@ -151,9 +151,9 @@ void gyre_draw_text(gyre_page *page, double x, double y, gyre_align align, doubl
                   1.0 - y / page->height, names[align], size, colour);
 }
 
-const char *gyre_csv_leak(const gyre_source *source)
+const char *gyre_csv_leak(const gyre_table *table, size_t source, const char *arm, const char *point)
 {
-    return source->leak ? "deliberate" : "none";
+    return table->sources[source].leak || gyre_arm_leaks(table, source, arm, point) ? "deliberate" : "none";
 }
 
 void gyre_csv_text(FILE *csv, const char *text, char end)

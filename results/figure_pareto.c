@@ -290,7 +290,7 @@ static void write_csv(const pareto_figure *f, FILE *csv)
             const gyre_pareto_pair *p = gyre_pareto_find(front, s);
             bool on = p != NULL && p->verdict == GYRE_PARETO_FRONT;
             const gyre_summary *by = p != NULL && !on ? front->pairs[p->dominator].of : NULL;
-            const char *const texts[] = { t->sources[s->source].name, gyre_csv_leak(&t->sources[s->source]), s->streams, t->metrics[s->metric],
+            const char *const texts[] = { t->sources[s->source].name, gyre_csv_leak(t, s->source, s->arm, s->point), s->streams, t->metrics[s->metric],
                                           t->metric_units[s->metric], s->arm, s->point, s->status, s->reason };
             const double numbers[] = { s->payload_bits, s->total_bits, s->mean, s->lo, s->hi };
             for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)

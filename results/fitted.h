@@ -1,7 +1,8 @@
 /* Parameters that another run found: `fitted: RESULTS.h5#SELECTOR` of a codec.
  *
- * SELECTOR is a cell's key, or an arm's name, or NAME/POINT for one of its grid points; the cell of the same layer and seed index is then taken (seed 0 where the other run had fewer seeds). What is taken must have been found
- * for the same model, layer, stream, head dimension, order and chain; the quantizer may differ unless a clip ratio was learned. Everything else is GYRE_E_INPUT, saying what differs.
+ * SELECTOR is a cell's key, or an arm's name, or NAME/POINT for one of its grid points; the cell of the same layer and seed index is then taken (seed 0 where the other run's arm had no seeds). What is taken must have been found
+ * for the same model, layer, stream, head dimension, order and chain, and, where something was drawn at random, for the same campaign seed; the quantizer may differ unless a clip ratio was learned. Everything else is GYRE_E_INPUT,
+ * saying what differs.
  */
 #ifndef GYRE_RESULTS_FITTED_H
 #define GYRE_RESULTS_FITTED_H
@@ -18,6 +19,7 @@ void gyre_fitted_free(gyre_fitted *fitted);
 typedef struct gyre_fitted_want {
     const char *selector, *model_sha256;
     uint32_t layer, seed;
+    uint64_t campaign_seed;
     gyre_stream stream;
     const gyre_codec_spec *codec;
     size_t dim, n_heads;

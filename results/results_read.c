@@ -10,13 +10,15 @@
 #include "results/schema.h"
 #include "core/seal.h"
 
-enum { PATH_TEXT = 256, MAX_LENGTH = 1 << 24 };
+enum { PATH_TEXT = 256, MAX_LENGTH = 1 << 24, MAX_PARAMETERS = 1 << 28 };
 
 typedef struct reader {
     gyre_table *table;
     gyre_provenance *provenance; /* may be NULL */
     hid_t file;
-    size_t document, head, layer, calibration; /* lengths of the scales that the table does not count itself */
+    char *version;
+    gyre_fit_columns fits;
+    size_t document, head, layer, calibration, validation; /* lengths of the scales that the table does not count itself */
 } reader;
 
 static void free_texts(char **texts, size_t n)
@@ -33,9 +35,26 @@ static gyre_status scale_length(const reader *r, const char *name, size_t *out, 
     gyre_status st = GYRE_OK;
     hsize_t n = 0;
     GYRE_TRY(gyre_h5_shape(r->file, name, 1, &n, err));
-    if (n > MAX_LENGTH)
+    if (n > (strcmp(name, "parameter") == 0 ? MAX_PARAMETERS : MAX_LENGTH))
         GYRE_FAIL(GYRE_E_INPUT, "the scale %s has %llu entries", name, (unsigned long long)n);
     *out = (size_t)n;
+done:
+    return st;
+}
+
+/* Scales that older files lack stay at 0. */
+static gyre_status newer_scales(reader *r, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t fits = 0, parameters = 0, points = 0;
+    const struct {
+        const char *path;
+        size_t *length;
+    } scales[] = { { "/validation", &r->validation }, { "/fit", &fits }, { "/parameter", &parameters }, { "/point", &points } };
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
+        if (gyre_schema_has(gyre_schema_find(scales[i].path), r->version))
+            GYRE_TRY(scale_length(r, scales[i].path + 1, scales[i].length, err));
+    GYRE_TRY(gyre_fit_columns_new(fits, parameters, points, &r->fits, err));
 done:
     return st;
 }
@@ -52,6 +71,7 @@ static gyre_status read_scales(reader *r, gyre_error *err)
     GYRE_TRY(scale_length(r, "head", &r->head, err));
     GYRE_TRY(scale_length(r, "layer", &r->layer, err));
     GYRE_TRY(scale_length(r, "calibration", &r->calibration, err));
+    GYRE_TRY(newer_scales(r, err));
     GYRE_TRY(gyre_table_keep(t, t->n_cells, sizeof *t->cells, &t->cells, err));
     GYRE_TRY(gyre_table_keep(t, t->n_sources, sizeof *t->sources, &t->sources, err));
     GYRE_TRY(gyre_table_keep(t, t->n_comparisons, sizeof *t->comparisons, &t->comparisons, err));
@@ -68,7 +88,7 @@ done:
 static gyre_status read_attribute(const reader *r, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_items items = gyre_items_of(r->table, r->provenance, row->owner);
+    gyre_items items = gyre_items_of(r->table, r->provenance, &r->fits, row->owner);
     char *text = NULL;
     hid_t group = H5I_INVALID_HID;
     if (items.base == NULL) /* of the file itself, or of a provenance that nobody wants */
@@ -97,7 +117,7 @@ done:
 static gyre_status read_scalar(const reader *r, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_items items = gyre_items_of(r->table, r->provenance, row->owner);
+    gyre_items items = gyre_items_of(r->table, r->provenance, &r->fits, row->owner);
     char *text = NULL;
     GYRE_TRY(gyre_h5_read_text(r->file, row->path, &text, err));
     GYRE_TRY(gyre_column_put_text(row, r->table, &items, 0, text, err));
@@ -108,26 +128,8 @@ done:
 
 static gyre_status read_column(const reader *r, const gyre_schema_row *row, gyre_error *err)
 {
-    gyre_status st = GYRE_OK;
-    gyre_items items = gyre_items_of(r->table, r->provenance, row->owner);
-    char **texts = NULL, *numbers = NULL;
-    hsize_t n = items.count;
-    if (gyre_schema_is_text(row->type)) {
-        GYRE_TRY(gyre_h5_shape(r->file, row->path, 1, &n, err));
-        GYRE_TRY(gyre_h5_read_texts(r->file, row->path, items.count, &texts, err));
-        for (size_t i = 0; i < items.count; i++)
-            GYRE_TRY(gyre_column_put_text(row, r->table, &items, i, texts[i], err));
-    } else {
-        size_t size = gyre_column_size(row->type);
-        GYRE_TRY(gyre_calloc((void **)&numbers, items.count, size, err));
-        GYRE_TRY(gyre_h5_read(r->file, row->path, gyre_column_memory_type(row->type), 1, &n, numbers, err));
-        for (size_t i = 0; i < items.count; i++)
-            gyre_column_put(row, &items, i, numbers + i * size);
-    }
-done:
-    free_texts(texts, items.count);
-    free(numbers);
-    return st;
+    gyre_items items = gyre_items_of(r->table, r->provenance, &r->fits, row->owner);
+    return gyre_column_read(r->file, row, r->table, &items, err);
 }
 
 /* ---- lists of a source ---- */
@@ -135,9 +137,16 @@ done:
 /* The count of a list, and the room that its scale gives it. */
 static size_t list_count(const reader *r, const gyre_source *source, const char *scale, size_t *room)
 {
-    bool document = strcmp(scale, "document") == 0, calibration = strcmp(scale, "calibration") == 0;
-    *room = document ? r->document : calibration ? r->calibration : r->layer;
-    return document ? source->n_documents : calibration ? source->n_calibration : source->n_layers;
+    const struct {
+        const char *scale;
+        size_t room, count;
+    } lists[] = { { "document", r->document, source->n_documents }, { "calibration", r->calibration, source->n_calibration }, { "validation", r->validation, source->n_validation },
+                  { "layer", r->layer, source->n_layers } };
+    size_t i = 0;
+    while (i + 1 < sizeof lists / sizeof *lists && strcmp(lists[i].scale, scale) != 0)
+        i++;
+    *room = lists[i].room;
+    return lists[i].count;
 }
 
 static gyre_status put_list(const reader *r, const gyre_schema_row *row, size_t s, char *const *texts, const uint32_t *numbers, gyre_error *err)
@@ -298,18 +307,27 @@ static gyre_status read_row(const reader *r, const gyre_schema_row *row, gyre_er
     return GYRE_OK;
 }
 
-static gyre_status check_file(const reader *r, const char *path, gyre_log *log, gyre_error *err)
+static gyre_status check_file(reader *r, const char *path, gyre_log *log, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    char *name = NULL, *version = NULL;
+    char *name = NULL;
     GYRE_TRY(gyre_h5_get_attr_text(r->file, "schema", &name, err));
-    GYRE_TRY(gyre_h5_get_attr_text(r->file, "schema_version", &version, err));
-    GYRE_TRY(gyre_schema_check(path, name, version, log, err));
+    GYRE_TRY(gyre_h5_get_attr_text(r->file, "schema_version", &r->version, err));
+    GYRE_TRY(gyre_schema_check(path, name, r->version, log, err));
     if ((st = gyre_results_digest_check(r->file, err)) != GYRE_OK)
         (void)gyre_error_context(err, "%s", path);
 done:
     free(name);
-    free(version);
+    return st;
+}
+
+static gyre_status give_fits(const reader *r, const char *path, gyre_error *err)
+{
+    gyre_status st = gyre_fit_columns_check(&r->fits, err);
+    if (st == GYRE_OK)
+        st = gyre_fit_columns_give(&r->fits, r->table, err);
+    if (st != GYRE_OK)
+        (void)gyre_error_context(err, "%s: /fits", path);
     return st;
 }
 
@@ -324,15 +342,18 @@ gyre_status gyre_results_read(const char *path, gyre_table **out, gyre_provenanc
     GYRE_TRY(check_file(&r, path, log, err));
     GYRE_TRY(read_scales(&r, err));
     for (const gyre_schema_row *row = gyre_schema; row->path != NULL; row++)
-        if ((st = read_row(&r, row, err)) != GYRE_OK) {
+        if (gyre_schema_has(row, r.version) && (st = read_row(&r, row, err)) != GYRE_OK) {
             (void)gyre_error_context(err, "%s: %s", path, row->path);
             goto done;
         }
+    GYRE_TRY(give_fits(&r, path, err));
     *out = r.table;
     r.table = NULL;
 done:
     if (r.file >= 0)
         (void)gyre_h5_close(&r.file, path, NULL);
+    free(r.version);
+    gyre_fit_columns_free(&r.fits);
     gyre_table_free(r.table);
     return st;
 }

@@ -17,6 +17,7 @@ enum { PATH_TEXT = 256, PAD_NUMBER = 0xff };
 typedef struct writer {
     gyre_table *table;
     gyre_provenance *provenance;
+    gyre_fit_columns fits;
     hid_t file;
     hid_t group; /* of the rows being written */
 } writer;
@@ -55,7 +56,7 @@ static gyre_status write_scale(const writer *w, const gyre_schema_row *row, gyre
     const char *name = gyre_schema_name(row);
     uint64_t *numbers = NULL;
     const char **names = NULL;
-    hsize_t n = gyre_scale_length(w->table, name);
+    hsize_t n = gyre_scale_length(w->table, &w->fits, name);
     if (gyre_schema_is_text(row->type)) {
         GYRE_NEW(&names, n);
         for (size_t i = 0; i < n; i++)
@@ -95,12 +96,20 @@ static size_t missing_cells(const gyre_table *table)
     return n;
 }
 
+static size_t all_fits(const gyre_table *table)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < table->n_cells; i++)
+        n += table->cells[i].n_fits;
+    return n;
+}
+
 static gyre_status write_attribute(const writer *w, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     hid_t object = row->path[1] == '@' ? w->file : w->group;
     const char *name = gyre_schema_name(row);
-    gyre_items items = gyre_items_of(w->table, w->provenance, row->owner);
+    gyre_items items = gyre_items_of(w->table, w->provenance, &w->fits, row->owner);
     uint64_t number = 0;
     if (gyre_schema_is_text(row->type)) {
         const char *text = row->owner == GYRE_SCHEMA_FILE ? file_text(row) : gyre_column_text(row, w->table, &items, 0);
@@ -152,38 +161,28 @@ done:
 static gyre_status write_column(const writer *w, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const char **texts = NULL;
-    char *numbers = NULL;
-    gyre_items items = gyre_items_of(w->table, w->provenance, row->owner);
-    hsize_t n = items.count;
-    if (gyre_schema_is_text(row->type)) {
-        GYRE_NEW(&texts, n);
-        for (size_t i = 0; i < n; i++)
-            texts[i] = gyre_column_text(row, w->table, &items, i);
-        GYRE_TRY(gyre_h5_write_texts(w->file, row->path, 1, &n, texts, err));
+    double *seconds = NULL;
+    gyre_items items = gyre_items_of(w->table, w->provenance, &w->fits, row->owner);
+    if (strncmp(row->path, "/timing/", 8) == 0) {
+        GYRE_NEW(&seconds, items.count);
+        for (size_t i = 0; i < items.count; i++)
+            gyre_column_get(row, &items, i, &seconds[i]);
+        GYRE_TRY(write_plain(w, row->path, items.count, seconds, err));
     } else {
-        size_t size = gyre_column_size(row->type);
-        GYRE_TRY(gyre_calloc((void **)&numbers, n, size, err));
-        for (size_t i = 0; i < n; i++)
-            gyre_column_get(row, &items, i, numbers + i * size);
-        if (strncmp(row->path, "/timing/", 8) == 0)
-            GYRE_TRY(write_plain(w, row->path, n, (const double *)(const void *)numbers, err));
-        else
-            GYRE_TRY(gyre_h5_write(w->file, row->path, gyre_column_file_type(row->type), gyre_column_memory_type(row->type), 1, &n, NULL, numbers,
-                                   err));
+        GYRE_TRY(gyre_column_write(w->file, row, w->table, &items, err));
     }
     GYRE_TRY(describe(w, row->path, row->long_name, row->unit, NULL, err));
     GYRE_TRY(attach(w, row, row->path, err));
 done:
-    free(texts);
-    free(numbers);
+    free(seconds);
     return st;
 }
 
 /* How many entries a source has on the second scale of a list. */
 static size_t list_length(const gyre_source *source, const char *scale)
 {
-    return strcmp(scale, "document") == 0 ? source->n_documents : strcmp(scale, "calibration") == 0 ? source->n_calibration : source->n_layers;
+    return strcmp(scale, "document") == 0 ? source->n_documents : strcmp(scale, "calibration") == 0 ? source->n_calibration
+                                                                 : strcmp(scale, "validation") == 0 ? source->n_validation : source->n_layers;
 }
 
 static gyre_status write_list(const writer *w, const gyre_schema_row *row, gyre_error *err)
@@ -191,7 +190,7 @@ static gyre_status write_list(const writer *w, const gyre_schema_row *row, gyre_
     gyre_status st = GYRE_OK;
     const char **texts = NULL;
     uint32_t *numbers = NULL;
-    hsize_t dims[2] = { w->table->n_sources, gyre_scale_length(w->table, row->dims[1]) };
+    hsize_t dims[2] = { w->table->n_sources, gyre_scale_length(w->table, &w->fits, row->dims[1]) };
     size_t count = (size_t)(dims[0] * dims[1]);
     GYRE_NEW(&texts, count);
     GYRE_NEW(&numbers, count);
@@ -228,7 +227,7 @@ static gyre_status write_metric(const writer *w, const gyre_schema_row *row, siz
     gyre_status st = GYRE_OK;
     double *values = NULL;
     char path[PATH_TEXT], long_name[PATH_TEXT];
-    hsize_t dims[3] = { w->table->n_cells, gyre_scale_length(w->table, "document"), gyre_scale_length(w->table, "head") };
+    hsize_t dims[3] = { w->table->n_cells, gyre_scale_length(w->table, &w->fits, "document"), gyre_scale_length(w->table, &w->fits, "head") };
     size_t count = (size_t)(dims[0] * dims[1] * dims[2]);
     GYRE_NEW(&values, count);
     for (size_t i = 0; i < count; i++)
@@ -276,7 +275,7 @@ static bool in_tidy(const gyre_schema_row *row)
 static gyre_status tidy_layout(const writer *w, tidy_column **out, size_t *n, size_t *size, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_items items = gyre_items_of(w->table, w->provenance, GYRE_SCHEMA_CELLS);
+    gyre_items items = gyre_items_of(w->table, w->provenance, &w->fits, GYRE_SCHEMA_CELLS);
     size_t count = w->table->n_metrics;
     for (const gyre_schema_row *row = gyre_schema; row->path != NULL; row++)
         count += in_tidy(row);
@@ -338,7 +337,7 @@ static double mean_of(const gyre_cell *cell, size_t metric)
 
 static void tidy_fill(const writer *w, const tidy_column *columns, size_t n, size_t size, char *rows)
 {
-    gyre_items items = gyre_items_of(w->table, w->provenance, GYRE_SCHEMA_CELLS);
+    gyre_items items = gyre_items_of(w->table, w->provenance, &w->fits, GYRE_SCHEMA_CELLS);
     for (size_t i = 0; i < items.count; i++)
         for (size_t k = 0; k < n; k++) {
             const tidy_column *c = &columns[k];
@@ -397,7 +396,7 @@ static gyre_status write_row(writer *w, const gyre_schema_row *row, gyre_error *
             (void)H5Gclose(w->group);
         return gyre_h5_group(w->file, row->path, &w->group, err);
     case GYRE_SCHEMA_SCALAR: {
-        gyre_items items = gyre_items_of(w->table, w->provenance, row->owner);
+        gyre_items items = gyre_items_of(w->table, w->provenance, &w->fits, row->owner);
         return gyre_h5_write_text(w->file, row->path, gyre_column_text(row, w->table, &items, 0), err);
     }
     case GYRE_SCHEMA_COLUMN:
@@ -436,7 +435,7 @@ static gyre_status check_written(const char *path, const gyre_table *table, gyre
     gyre_table *back = NULL;
     GYRE_TRY(gyre_results_read(path, &back, NULL, NULL, err));
     if (back->n_cells != table->n_cells || back->n_comparisons != table->n_comparisons || back->n_sources != table->n_sources
-        || back->n_metrics != table->n_metrics || missing_cells(back) != missing_cells(table))
+        || back->n_metrics != table->n_metrics || missing_cells(back) != missing_cells(table) || all_fits(back) != all_fits(table))
         GYRE_FAIL(GYRE_E_IO, "%s reads back with other counts than were written: the disk or the memory is failing", path);
 done:
     gyre_table_free(back);
@@ -449,7 +448,8 @@ gyre_status gyre_results_write(const char *path, const gyre_table *table, const 
     gyre_commit commit = {0};
     gyre_table source = *table; /* columns.h serves reading and writing, so it takes tables that may be changed */
     gyre_provenance made = *provenance;
-    writer w = { &source, &made, H5I_INVALID_HID, H5I_INVALID_HID };
+    writer w = { &source, &made, {0}, H5I_INVALID_HID, H5I_INVALID_HID };
+    GYRE_TRY(gyre_fit_columns_of_table(table, &w.fits, err));
     GYRE_TRY(gyre_commit_begin(&commit, path, err));
     GYRE_TRY(gyre_h5_create(commit.temp, &w.file, err));
     GYRE_TRY(write_all(&w, err));
@@ -461,5 +461,6 @@ done:
     if (w.file >= 0)
         (void)gyre_h5_close(&w.file, path, NULL);
     gyre_commit_abort(&commit);
+    gyre_fit_columns_free(&w.fits);
     return st;
 }

@@ -3,31 +3,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/fit_columns.h"
 #include "results/provenance.h"
 #include "results/table.h"
 
 #define FILE_ATTRIBUTE(name, type, text, note) \
-    { "/@" name, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note }
+    { "/@" name, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note, 0 }
 #define TABLE_ATTRIBUTE(field, type, text, note) \
-    { "/@" #field, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note }
+    { "/@" #field, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note, 0 }
 #define SCALE(name, type, text, note) \
-    { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_##type, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note }
-#define GROUP(name, text, note) { "/" name, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note }
+    { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_##type, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note, 0 }
+#define SCALE_2(name, text, note) { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_SIZE, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note, 2 }
+#define GROUP(name, text, note) { "/" name, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note, 0 }
 #define CONFIG(name, field, text, note) \
-    { "/config/" name, GYRE_SCHEMA_SCALAR, GYRE_SCHEMA_TEXT, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note }
+    { "/config/" name, GYRE_SCHEMA_SCALAR, GYRE_SCHEMA_TEXT, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note, 0 }
 #define SOURCE(field, type, unit, text, note) \
-    { "/sources/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "source" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, note }
+    { "/sources/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "source" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, note, 0 }
 #define SOURCE_LIST(name, field, type, scale, unit, text, note) \
     { "/sources/" name, GYRE_SCHEMA_LIST, GYRE_SCHEMA_##type, { "source", scale }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, \
-      note }
+      note, 0 }
+#define FIT(name, field, type, text, note) \
+    { "/fits/" name, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "fit" }, GYRE_SCHEMA_FITS, offsetof(gyre_fit_row, field), GYRE_SCHEMA_##type == GYRE_SCHEMA_STREAM ? NULL : "1", text, note, 2 }
+#define POINT(name, field, type, text, note) \
+    { "/fits/point_" name, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "point" }, GYRE_SCHEMA_POINTS, offsetof(gyre_fit_point, field), "1", text, note, 2 }
 #define CELL(field, type, unit, text, note) \
-    { "/cells/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "cell" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, field), unit, text, note }
+    { "/cells/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "cell" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, field), unit, text, note, 0 }
 #define STATS(field, type, unit, text, note) \
     { "/stats/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "comparison" }, GYRE_SCHEMA_COMPARISONS, offsetof(gyre_comparison, field), unit, \
-      text, note }
+      text, note, 0 }
 #define PROVENANCE(field, type, text, note) \
     { "/provenance@" #field, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_PROVENANCE, offsetof(gyre_provenance, field), NULL, \
-      text, note }
+      text, note, 0 }
 
 const gyre_schema_row gyre_schema[] = {
     FILE_ATTRIBUTE("schema", TEXT, "name of this schema", "`" GYRE_RESULTS_SCHEMA "`"),
@@ -50,6 +56,10 @@ const gyre_schema_row gyre_schema[] = {
     SCALE("layer", SIZE, "place of a layer in its source", "the model's numbers are in /sources/layer_number"),
     SCALE("source", TEXT, "name of the source", ""),
     SCALE("comparison", SIZE, "place of a comparison in the plan", ""),
+    SCALE_2("validation", "place of a validation document in its source", "names are in /sources/validation_name"),
+    SCALE_2("fit", "place of a fit in /fits", ""),
+    SCALE_2("parameter", "place of a parameter in /fits/parameters", ""),
+    SCALE_2("point", "place of a point of a training curve", ""),
 
     GROUP("config", "what was asked for", ""),
     CONFIG("source", config_source, "the configuration as written", "YAML"),
@@ -72,6 +82,11 @@ const gyre_schema_row gyre_schema[] = {
     SOURCE_LIST("layer_number", layers, U32, "layer", "1", "the model's number of a layer", "padded with 4294967295"),
     SOURCE_LIST("n_heads", n_heads, U32, "layer", "1", "KV heads of a layer", "padded with 4294967295"),
 
+    { "/sources/n_validation", GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_SIZE, { "source" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, n_validation), "1",
+      "validation documents", "they choose among fits; 0 where nothing is chosen", 2 },
+    { "/sources/validation_name", GYRE_SCHEMA_LIST, GYRE_SCHEMA_TEXT, { "source", "validation" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, validation), NULL,
+      "names of the validation documents", "padded with empty texts", 2 },
+
     GROUP("cells", "one row per cell: a layer of a source x an arm at a grid point x a seed", ""),
     CELL(key, CHARS, NULL, "SHA-256 of what determines the cell's values", "two arms with the same codecs share it"),
     CELL(source, SOURCE, NULL, "name of the source", ""),
@@ -85,7 +100,7 @@ const gyre_schema_row gyre_schema[] = {
     CELL(seed, U32, "1", "seed index", "0 for arms without seeds"),
     CELL(status, STATUS, NULL, "what became of the cell", "`OK`, `SKIPPED`, `FAILED`, `MISSING`"),
     CELL(reason, TEXT, NULL, "why SKIPPED or FAILED", "empty otherwise"),
-    CELL(flags, TEXT, NULL, "marks", "comma list; `storage_floor`: within 10x of the capture's own storage error"),
+    CELL(flags, TEXT, NULL, "marks", "comma list; `storage_floor`: within 10x of the capture's own storage error; `leak`: fitted to evaluation documents, deliberately"),
     CELL(payload_bits, REAL, "bit", "bits per value really packed", "mean over the coded streams; NaN unless OK"),
     CELL(side_bits, REAL, "bit", "bits per value that must be stored once", "at N = 4096 tokens; NaN unless OK"),
     CELL(total_bits, REAL, "bit", "payload and side bits per value", "NaN unless OK"),
@@ -96,7 +111,31 @@ const gyre_schema_row gyre_schema[] = {
     GROUP("metrics", "one dataset per metric of the configuration", "lower is better for each"),
     { "/metrics/*", GYRE_SCHEMA_METRIC, GYRE_SCHEMA_REAL, { "cell", "document", "head" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, values),
       "the metric's", "the metric of a document, layer and KV head",
-      "attribute direction is `lower_better`; NaN where a cell has no such document or head, or is not OK" },
+      "attribute direction is `lower_better`; NaN where a cell has no such document or head, or is not OK", 0 },
+
+    { "/fits", GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, "one row per fit: parameters that were learned, or the best of several draws",
+      "the fits of a cell are neighbours; cells that share a key share their fits, which are here once; values of the objective are NaN where there are no validation rows", 2 },
+    FIT("cell", cell, SIZE, "place of the cell", "the first in the plan of those that share its key"),
+    FIT("stream", stream, STREAM, "stream that was fitted", "`k` or `v`"),
+    FIT("pooled", pooled, BOOL, "one fit for all heads of the layer", "0: for one head"),
+    FIT("head", head, U32, "KV head", "the first where pooled"),
+    FIT("draw", draw, U32, "draw that was chosen", "0 unless the fit is the best of several draws"),
+    FIT("restart", restart, U32, "restart that was chosen", ""),
+    FIT("step", step, U32, "step that was chosen", "0: the start"),
+    FIT("n_parameters", n_parameters, SIZE, "parameters", "0 where nothing is learned"),
+    FIT("freedom", freedom, SIZE, "degrees of freedom of the parameters", "of a rotation fewer than its parameters"),
+    FIT("start_calibration", start[0], REAL, "objective before the fit, all calibration rows", ""),
+    FIT("start_validation", start[1], REAL, "objective before the fit, all validation rows", ""),
+    FIT("end_calibration", end[0], REAL, "objective of what was chosen, all calibration rows", ""),
+    FIT("end_validation", end[1], REAL, "objective of what was chosen, all validation rows", ""),
+    FIT("parameters_offset", parameters_offset, SIZE, "place of the first parameter", "in /fits/parameters"),
+    FIT("points_offset", points_offset, SIZE, "place of the first point of the training curve", "in /fits/point_step and its neighbours"),
+    FIT("n_points", n_points, SIZE, "points of the training curve", "of the chosen restart; of several draws: one a draw"),
+    { "/fits/parameters", GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_F32, { "parameter" }, GYRE_SCHEMA_PARAMETERS, 0, "1", "parameters",
+      "of the learned elements in the order of the chain, then a learned clip ratio; fit after fit", 2 },
+    POINT("step", step, U32, "step of a point", "of several draws: the draw"),
+    POINT("calibration", value[0], REAL, "objective on calibration rows", "at most 4096 rows a head, evenly spread"),
+    POINT("validation", value[1], REAL, "objective on validation rows", "at most 4096 rows a head, evenly spread"),
 
     GROUP("stats", "one row per comparison: arm against arm at a grid point of a source",
           "difference is arm minus against: negative speaks for the arm"),
@@ -136,11 +175,11 @@ const gyre_schema_row gyre_schema[] = {
 
     GROUP("compat", "for readers of one big table", ""),
     { "/compat/table", GYRE_SCHEMA_COMPOUND, GYRE_SCHEMA_ROW, { "cell" }, GYRE_SCHEMA_CELLS, 0, NULL,
-      "the columns of /cells and the mean of each metric", "fixed-length texts; mean over documents and heads; invisible to netCDF readers" },
+      "the columns of /cells and the mean of each metric", "fixed-length texts; mean over documents and heads; invisible to netCDF readers", 0 },
 
     GROUP("timing", "how long it took", "outside the digest"),
     { "/timing/wall_s", GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_REAL, { "cell" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, wall_s), "s",
-      "wall time of the cell", "" },
+      "wall time of the cell", "", 0 },
 
     GROUP("provenance", "by what and where the file was made", "outside the digest"),
     PROVENANCE(build_id, CHARS, "version and commit of the program", "ends in `dirty` when its tree had changes that were not committed"),
@@ -163,7 +202,7 @@ const gyre_schema_row gyre_schema[] = {
     PROVENANCE(libyaml, CHARS, "libyaml version", ""),
     PROVENANCE(openssl, CHARS, "OpenSSL version", "linked, and of the header"),
 
-    { NULL, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, NULL, NULL },
+    { NULL, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, NULL, NULL, 0 },
 };
 
 /* ---- looking things up ---- */
@@ -201,10 +240,13 @@ const char *gyre_schema_type_name(gyre_schema_type type)
     case GYRE_SCHEMA_TEXT:
     case GYRE_SCHEMA_CHARS:
     case GYRE_SCHEMA_STATUS:
+    case GYRE_SCHEMA_STREAM:
     case GYRE_SCHEMA_SOURCE:
         return "text";
     case GYRE_SCHEMA_REAL:
         return "float64";
+    case GYRE_SCHEMA_F32:
+        return "float32";
     case GYRE_SCHEMA_U32:
         return "uint32";
     case GYRE_SCHEMA_SIZE:
@@ -232,6 +274,12 @@ static bool parse_version(const char *text, unsigned long out[3])
         text = end + 1;
     }
     return true;
+}
+
+bool gyre_schema_has(const gyre_schema_row *row, const char *version)
+{
+    unsigned long theirs[3] = {0};
+    return !parse_version(version, theirs) || theirs[1] >= row->since;
 }
 
 gyre_status gyre_schema_check(const char *path, const char *name, const char *version, gyre_log *log, gyre_error *err)
@@ -267,7 +315,10 @@ static void print_row(FILE *stream, const gyre_schema_row *row)
 {
     (void)fprintf(stream, "| `%s` | %s | ", row->path, gyre_schema_type_name(row->type));
     print_shape(stream, row);
-    (void)fprintf(stream, " | %s | %s%s%s |\n", row->unit != NULL ? row->unit : "", row->long_name, row->note[0] != '\0' ? "; " : "", row->note);
+    (void)fprintf(stream, " | %s | %s%s%s", row->unit != NULL ? row->unit : "", row->long_name, row->note[0] != '\0' ? "; " : "", row->note);
+    if (row->since > 0)
+        (void)fprintf(stream, " (since 1.%u)", row->since);
+    (void)fputs(" |\n", stream);
 }
 
 static const char table_head[] = "\n| object | type | scales | unit | meaning |\n|---|---|---|---|---|\n";

@@ -3,7 +3,8 @@
  * The writer, the reader, `gyre verify` and docs/results-schema.md are all driven by this table; to add a column, add a row (and a field to table.h).
  * Rows are in the order in which objects are created in the file. What it is not: the layout of cell files (cells.h) or capture files.
  *
- * Versions are MAJOR.MINOR.REV: a reader takes its own MAJOR only; a file of a newer MINOR holds more than the reader knows, which is a warning.
+ * Versions are MAJOR.MINOR.REV: a reader takes its own MAJOR only; a file of a newer MINOR holds more than the reader knows, which is a warning; one of an
+ * older MINOR lacks the rows that say `since`, which is as if it had none of what they hold.
  */
 #ifndef GYRE_RESULTS_SCHEMA_H
 #define GYRE_RESULTS_SCHEMA_H
@@ -16,14 +17,14 @@
 #include "core/status.h"
 
 #define GYRE_RESULTS_SCHEMA "gyre-results"
-#define GYRE_RESULTS_VERSION "1.1.0"
+#define GYRE_RESULTS_VERSION "1.2.0"
 
 typedef enum gyre_schema_kind {
     GYRE_SCHEMA_ATTRIBUTE, /* scalar attribute of the root or of a group: "/provenance@host" */
     GYRE_SCHEMA_SCALE,     /* dimension scale in the root group: 0, 1, 2, ..., or the names of the sources */
     GYRE_SCHEMA_GROUP,
     GYRE_SCHEMA_SCALAR,    /* dataset without dimensions */
-    GYRE_SCHEMA_COLUMN,    /* one value per source, cell or comparison */
+    GYRE_SCHEMA_COLUMN,    /* one value per source, cell, comparison, fit, parameter or point */
     GYRE_SCHEMA_LIST,      /* several values per source, padded: [source, other scale] */
     GYRE_SCHEMA_METRIC,    /* "/metrics/(name)", one dataset per metric of the configuration */
     GYRE_SCHEMA_COMPOUND
@@ -34,8 +35,10 @@ typedef enum gyre_schema_type {
     GYRE_SCHEMA_TEXT,   /* const char *              -> variable-length UTF-8 */
     GYRE_SCHEMA_CHARS,  /* char[]                    -> variable-length UTF-8 */
     GYRE_SCHEMA_STATUS, /* gyre_cell_status          -> variable-length UTF-8 */
+    GYRE_SCHEMA_STREAM, /* gyre_stream               -> "k" or "v", variable-length UTF-8 */
     GYRE_SCHEMA_SOURCE, /* size_t, index of a source -> its name, variable-length UTF-8 */
     GYRE_SCHEMA_REAL,   /* double                    -> float64 */
+    GYRE_SCHEMA_F32,    /* float                     -> float32 */
     GYRE_SCHEMA_U32,    /* uint32_t                  -> uint32 */
     GYRE_SCHEMA_SIZE,   /* size_t                    -> uint64 */
     GYRE_SCHEMA_U64,    /* uint64_t                  -> uint64 */
@@ -50,6 +53,9 @@ typedef enum gyre_schema_owner {
     GYRE_SCHEMA_SOURCES,
     GYRE_SCHEMA_CELLS,
     GYRE_SCHEMA_COMPARISONS,
+    GYRE_SCHEMA_FITS,       /* gyre_fit_row: fit_columns.h */
+    GYRE_SCHEMA_PARAMETERS, /* float */
+    GYRE_SCHEMA_POINTS,     /* gyre_fit_point */
     GYRE_SCHEMA_PROVENANCE
 } gyre_schema_owner;
 
@@ -65,6 +71,7 @@ typedef struct gyre_schema_row {
     const char *unit;                           /* "1" where dimensionless, NULL for texts */
     const char *long_name;
     const char *note;                           /* for the page: values, padding, exceptions; "" */
+    unsigned since;                             /* MINOR that brought it: files before have none; 0: every file has it */
 } gyre_schema_row;
 
 /* Ends with a row whose path is NULL. */
@@ -74,6 +81,9 @@ extern const gyre_schema_row gyre_schema[];
 const gyre_schema_row *gyre_schema_find(const char *path);
 
 size_t gyre_schema_rank(const gyre_schema_row *row);
+
+/* Do files of that schema version have the row? */
+bool gyre_schema_has(const gyre_schema_row *row, const char *version);
 
 /* Last component of the path: the name of a dataset or attribute. */
 const char *gyre_schema_name(const gyre_schema_row *row);

@@ -92,6 +92,28 @@ size_t gyre_metric_place(const gyre_table *table, const char *name)
     return m;
 }
 
+bool gyre_cell_flagged(const gyre_cell *cell, const char *flag)
+{
+    size_t n = strlen(flag);
+    for (const char *p = cell->flags != NULL ? cell->flags : ""; *p != '\0';) {
+        size_t length = strcspn(p, ",");
+        if (length == n && strncmp(p, flag, n) == 0)
+            return true;
+        p += length + (p[length] == ',');
+    }
+    return false;
+}
+
+bool gyre_arm_leaks(const gyre_table *table, size_t source, const char *arm, const char *point)
+{
+    for (size_t i = 0; i < table->n_cells; i++) {
+        const gyre_cell *c = &table->cells[i];
+        if (gyre_cell_flagged(c, "leak") && c->source == source && (arm == NULL || strcmp(c->arm, arm) == 0) && (point == NULL || strcmp(c->point, point) == 0))
+            return true;
+    }
+    return false;
+}
+
 double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head)
 {
     return cell->values == NULL ? NAN : cell->values[(metric * cell->n_documents + document) * cell->n_heads + head];

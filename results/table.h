@@ -26,7 +26,7 @@ typedef struct gyre_source {
     const char *const *documents; /* their names */
     size_t n_calibration;  /* calibration documents */
     const char *const *calibration; /* their names */
-    size_t n_validation;   /* validation documents: 0 unless something is learned */
+    size_t n_validation;   /* validation documents */
     const char *const *validation; /* their names */
     bool leak;             /* calibration overlaps evaluation, deliberately */
     size_t n_layers;
@@ -53,12 +53,12 @@ typedef struct gyre_cell {
 
     gyre_cell_status status;
     const char *reason;        /* why SKIPPED or FAILED; "" otherwise */
-    const char *flags;         /* "" or a comma list: "storage_floor" (result within 10x of the capture's storage error) */
+    const char *flags;         /* "" or a comma list: "storage_floor" (result within 10x of the capture's storage error), "leak" (fitted to evaluation documents) */
     double payload_bits, side_bits, total_bits, read_bits; /* per value, mean over the coded streams; NaN unless OK */
     size_t n_documents, n_heads;
     double *values;            /* [metric][document][head], metrics in table order; NaN where a metric does not apply; NULL unless OK */
     size_t n_fits;             /* what was learned or drawn for this cell (calibrate/fit.h); 0 unless OK */
-    const gyre_fit *fits;
+    const gyre_fit *fits;      /* kept by the table: not for gyre_fits_free */
     double wall_s;             /* excluded from every digest */
 } gyre_cell;
 
@@ -118,6 +118,12 @@ gyre_status gyre_table_text(gyre_table *table, const char *text, const char **ou
 
 /* Index of a metric in the table, or n_metrics. */
 size_t gyre_metric_place(const gyre_table *table, const char *name);
+
+/* Is `flag` one of the cell's flags? */
+bool gyre_cell_flagged(const gyre_cell *cell, const char *flag);
+
+/* Was an arm of that source fitted to evaluation documents? point NULL: at any point; arm NULL: was any? */
+bool gyre_arm_leaks(const gyre_table *table, size_t source, const char *arm, const char *point);
 
 /* Value of metric m of a cell; NaN when the cell has none. */
 double gyre_cell_value(const gyre_cell *cell, size_t metric, size_t document, size_t head);
