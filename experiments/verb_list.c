@@ -136,13 +136,17 @@ static void text_entry(const gyre_entry *e)
 static gyre_status check_family(const char *family, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    for (size_t i = 0; family != NULL && gyre_families[i] != NULL; i++)
+    char all[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; family != NULL && gyre_families[i] != NULL; i++) {
         if (strcmp(family, gyre_families[i]) == 0)
             goto done;
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ", gyre_families[i]);
+    }
     if (family != NULL) {
         const char *near = gyre_nearest(family, gyre_families);
-        GYRE_FAIL(GYRE_E_USAGE, "there is no family '%s'%s%s%s: transforms, quantizers, metrics; gyre describe NAME shows one variant", family,
-                  near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "");
+        GYRE_FAIL(GYRE_E_USAGE, "there is no family '%s'%s%s%s: %s; gyre describe NAME shows one variant", family, near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
+                  near != NULL ? "'?)" : "", all);
     }
 done:
     return st;
@@ -196,31 +200,55 @@ done:
     return st;
 }
 
+/* "softmax_kl", or "objectives.softmax_kl" where two families have the name. */
+static bool is_named(const gyre_entry *e, const char *name)
+{
+    size_t n = strlen(e->family);
+    return strcmp(e->name, name) == 0 || (strncmp(name, e->family, n) == 0 && name[n] == '.' && strcmp(e->name, name + n + 1) == 0);
+}
+
+static gyre_status describe(gyre_entry *entries, size_t n, const char *name, bool json, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t first = n, count = 0;
+    for (size_t i = n; i-- > 0;)
+        if (is_named(&entries[i], name)) {
+            first = i;
+            count++;
+        }
+    if (count == 0)
+        GYRE_TRY(no_such(name, entries, n, err));
+    if (json && count > 1)
+        GYRE_FAIL(GYRE_E_USAGE, "'%s' is in more than one family: write FAMILY.%s, as in %s.%s", name, name, entries[first].family, name);
+    for (size_t i = first; i < n; i++) {
+        if (!is_named(&entries[i], name))
+            continue;
+        GYRE_TRY(gyre_entry_rates(&entries[i], err));
+        if (json)
+            json_entry(&entries[i]);
+        else
+            text_entry(&entries[i]);
+        if (json)
+            (void)putchar('\n');
+    }
+done:
+    return st;
+}
+
 gyre_status gyre_verb_describe(int argc, char **argv, const gyre_context *context, gyre_error *err)
 {
     (void)context;
     gyre_status st = GYRE_OK;
     gyre_entry *entries = NULL;
     const char *name = NULL;
-    size_t words = 0, n = 0, at = 0;
+    size_t words = 0, n = 0;
     bool json = false;
     const gyre_argument options[] = {{.name = "--json", .flag = &json}, {0}};
     GYRE_TRY(gyre_arguments(argc, argv, options, &name, 1, &words, err));
     if (words == 0)
         GYRE_FAIL(GYRE_E_USAGE, "name a variant, as in gyre describe rfft; gyre list shows them");
     GYRE_TRY(gyre_catalogue(NULL, &entries, &n, err));
-    while (at < n && strcmp(entries[at].name, name) != 0)
-        at++;
-    if (at == n) {
-        GYRE_TRY(no_such(name, entries, n, err));
-    }
-    GYRE_TRY(gyre_entry_rates(&entries[at], err));
-    if (json) {
-        json_entry(&entries[at]);
-        (void)putchar('\n');
-    } else {
-        text_entry(&entries[at]);
-    }
+    GYRE_TRY(describe(entries, n, name, json, err));
 done:
     free(entries);
     return st;
