@@ -4,11 +4,15 @@
 #include "calibrate/objective.h"
 #include "calibrate/optimiser.h"
 
-extern const gyre_objective_type gyre_objective_mse, gyre_objective_logit, gyre_objective_attention, gyre_objective_softmax_kl;
+extern const gyre_objective_type gyre_objective_mse, gyre_objective_absmax, gyre_objective_pnorm, gyre_objective_kurtosis, gyre_objective_logit, gyre_objective_attention,
+    gyre_objective_softmax_kl;
 extern const gyre_optimiser_type gyre_optimiser_adam, gyre_optimiser_sgd;
 
 const gyre_objective_type *const gyre_objective_types[] = {
     &gyre_objective_mse,
+    &gyre_objective_absmax,
+    &gyre_objective_pnorm,
+    &gyre_objective_kurtosis,
     &gyre_objective_logit,
     &gyre_objective_attention,
     &gyre_objective_softmax_kl,

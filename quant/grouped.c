@@ -264,8 +264,8 @@ static double dot(const float *a, const float *b, size_t n)
 
 void gyre_group_pull_back(const gyre_grouped *g, const gyre_group_pull *v, double bottom, double top, float least, float most, double *scale, double *low)
 {
-    /* The cells of the codes end half a step beyond the outermost; what lies on that border, up to rounding, is saturated. */
-    const double border = 1.0 - 0x1p-20, s = (double)v->p.scale, above = (double)v->p.low + border * (top + 0.5) * s, below = (double)v->p.low + border * (bottom - 0.5) * s;
+    /* With a ratio of 1 the extremes are the outermost levels up to rounding: the slack keeps them within. */
+    const double slack = 0x1p-20 * (top - bottom), s = (double)v->p.scale, above = (double)v->p.low + (top + slack) * s, below = (double)v->p.low + (bottom - slack) * s;
     double inside = 0, over = 0, under = 0;
     if ((double)most <= above && (double)least >= below) {
         inside = dot(v->g_e, v->e, g->group);

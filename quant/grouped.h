@@ -15,7 +15,7 @@
  *
  * The straight-through rule (gyre_straight.backward; docs/definitions.md): s and lo depend on y through the largest magnitude, or through max and min, of the group and on the ratio; that
  * they are rounded to a format is passed straight through, and the ratio that a search found, the codes q of saturated values and an integer zero-point are held. A value is saturated
- * where clamping changes its code: beyond the cells of the outermost codes, y/s more than half a step outside them. Groups whose scale is 0 have no gradient.
+ * where it lies beyond the levels of the outermost codes (by more than 2^-20 of their distance). Groups whose scale is 0 have no gradient.
  */
 #ifndef GYRE_QUANT_GROUPED_H
 #define GYRE_QUANT_GROUPED_H

@@ -55,7 +55,7 @@ typedef struct gyre_read {
  *
  *     e = decode(encode(y)) - y     within the range: e = s(y) r, the rounding residual r held constant; saturated: e = s(y) q + low(y) - y, the code q held constant
  *
- * low is the value of code 0 where it is stored. Saturated is what clamping gives another code. Whoever wants the plain rule, e held constant, does not call backward. Rows are
+ * low is the value of code 0 where it is stored. Saturated is what lies beyond the outermost levels. Whoever wants the plain rule, e held constant, does not call backward. Rows are
  * contiguous, n x dim, of one head. */
 typedef struct gyre_straight {
     size_t (*group)(const void *state); /* coordinates that share a scale */

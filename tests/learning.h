@@ -289,10 +289,76 @@ static inline double reference_softmax_kl(const sums *s)
     return sum / (double)count;
 }
 
+/* |x^ - x|^2 that an error of 1 in coordinate j of what reaches the quantizer leaves (unrope is a rotation: any position). */
+static inline double cost_of(const sums *s, size_t head, size_t j)
+{
+    gyre_transform *chain = gyre_codec_chain(s->codec, 0, head);
+    double x[LAYER_DIM] = {0}, zero[LAYER_DIM] = {0};
+    x[j] = 1;
+    for (size_t i = gyre_chain_count(chain); i-- > 0;) {
+        const gyre_transform *t = gyre_chain_element(chain, i);
+        t->type->inverse_ref(t->state, x, 0);
+        t->type->inverse_ref(t->state, zero, 0);
+    }
+    for (size_t i = 0; i < s->l->dim; i++)
+        x[i] -= zero[i];
+    return square_of(x, s->l->dim);
+}
+
+/* (sum |y|^p)^(2/p) of each group times what errors of its coordinates cost, over the energy of the rows; p infinite: the largest. */
+static inline double reference_norm(const sums *s, double p)
+{
+    double total = 0, energy = 0;
+    for (size_t h = s->first; h < s->last; h++)
+        for (size_t first = 0; first < s->l->dim; first += s->group) {
+            double cost = 0;
+            for (size_t j = first; j < first + s->group; j++)
+                cost += cost_of(s, h, j);
+            for (size_t i = 0; i < rows_of_head(s); i++) {
+                double most = 0, sum = 0;
+                const double *y = y_of(s, h, i) + first;
+                for (size_t j = 0; j < s->group; j++)
+                    most = fmax(most, fabs(y[j]));
+                for (size_t j = 0; j < s->group && isfinite(p); j++)
+                    sum += pow(fabs(y[j]) / most, p);
+                total += cost * most * most * (isfinite(p) ? pow(sum, 2 / p) : 1.0);
+                energy += first == 0 ? square_of_row(model_row(s, s->stream, h, i), s->l->dim) : 0.0;
+            }
+        }
+    return total / energy;
+}
+
+static inline double reference_absmax(const sums *s)
+{
+    return reference_norm(s, (double)INFINITY);
+}
+
+static inline double reference_pnorm(const sums *s)
+{
+    char text[GYRE_OPTION_TEXT];
+    gyre_option_print(gyre_option_find(gyre_objective_find("pnorm")->options, "p"), s->options, text, sizeof text);
+    return reference_norm(s, strtod(text, NULL));
+}
+
+static inline double reference_kurtosis(const sums *s)
+{
+    double total = 0;
+    for (size_t h = s->first; h < s->last; h++)
+        for (size_t i = 0; i < rows_of_head(s); i++) {
+            const double *y = y_of(s, h, i);
+            double fourth = 0, second = square_of(y, s->l->dim);
+            for (size_t j = 0; j < s->l->dim; j++)
+                fourth += y[j] * y[j] * y[j] * y[j];
+            total += (double)s->l->dim * fourth / (second * second);
+        }
+    return total / (double)(rows_of_head(s) * (s->last - s->first));
+}
+
 static const struct reference {
     const char *name;
     double (*loss)(const sums *s);
-} references[] = {{"mse", reference_mse}, {"logit", reference_logit}, {"attention", reference_attention}, {"softmax_kl", reference_softmax_kl}};
+} references[] = {{"mse", reference_mse}, {"logit", reference_logit}, {"attention", reference_attention}, {"softmax_kl", reference_softmax_kl}, {"absmax", reference_absmax}, {"pnorm", reference_pnorm},
+                  {"kurtosis", reference_kurtosis}};
 
 /* An objective without a definition here is a test that is missing. */
 static inline double (*reference_of(const char *name))(const sums *s)

@@ -317,7 +317,7 @@ static void canonical(void **state)
     add(&spec, "signs", "head");
     add(&spec, "hadamard", NULL);
     gyre_codec_canonical(&spec, text, sizeof text);
-    assert_string_equal(text, "order=half_split;chain=[signs(per=head),hadamard(form=sylvester)];quantizer=asym(bits=3,group=row,scale=f32,rounding=half_even,zero=minimum,clip=1,search=false)");
+    assert_string_equal(text, "order=half_split;chain=[signs(per=head),hadamard(form=sylvester)];quantizer=asym(bits=3,group=row,scale=f32,rounding=half_even,zero=minimum,clip=1,search=false,learn=false)");
 }
 
 int main(void)

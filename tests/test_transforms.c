@@ -62,7 +62,7 @@ static void fit_elements(gyre_transform *const *elements, size_t count, size_t d
     for (size_t r = 0; r < FIT_ROWS; r++)
         at[r] = (int32_t)r;
     for (size_t i = 0; i < count; i++) {
-        if (elements[i]->traits.needs & GYRE_NEEDS_CALIBRATION)
+        if ((elements[i]->traits.needs & GYRE_NEEDS_CALIBRATION) && elements[i]->type->fit != NULL)
             CHECK_OK(elements[i]->type->fit(elements[i]->state, &(gyre_fit_rows){.x = x, .n = FIT_ROWS, .stride = dim}, &error), &error);
         void *scratch = scratch_for(elements[i]);
         gyre_transform_forward(elements[i], x, FIT_ROWS, dim, at, scratch);
@@ -157,7 +157,25 @@ static size_t add_set(const gyre_transform_type *type, option_set *sets, size_t 
     return n + 1;
 }
 
-/* The defaults, then every value of every option with the others at their default. */
+/* Every value of every option, the others as in `base`. */
+static size_t add_values(const gyre_transform_type *type, size_t dim, option_set *sets, size_t n, const gyre_option_values *base, bool plain)
+{
+    static char texts[TEXTS_MOST][TEXT];
+    char why[GYRE_OPTION_TEXT];
+    n = add_set(type, sets, n, base, plain);
+    for (const gyre_option *o = type->options; o != NULL && o->key != NULL; o++) {
+        size_t values = option_texts(o, dim, texts);
+        for (size_t v = 0; v < values; v++) {
+            gyre_option_values set = *base;
+            if (!gyre_option_parse(o, &set, texts[v], why))
+                fail_msg("%s: %s: %s", type->name, o->key, why);
+            n = add_set(type, sets, n, &set, plain && is_word(o));
+        }
+    }
+    return n;
+}
+
+/* The defaults, then every value of every option with the others at their default; and so once more with `learn: true` where there is such an option. */
 static size_t option_sets(const gyre_transform_type *type, size_t dim, option_set sets[SETS_MOST])
 {
     static char texts[TEXTS_MOST][TEXT];
@@ -181,16 +199,10 @@ static size_t option_sets(const gyre_transform_type *type, size_t dim, option_se
             fail_msg("%s: %s: %s", type->name, o->key, why);
         plain = plain && is_word(o);
     }
-    n = add_set(type, sets, n, &base, plain);
-    for (const gyre_option *o = type->options; o != NULL && o->key != NULL; o++) {
-        size_t values = option_texts(o, dim, texts);
-        for (size_t v = 0; v < values; v++) {
-            gyre_option_values set = base;
-            if (!gyre_option_parse(o, &set, texts[v], why))
-                fail_msg("%s: %s: %s", type->name, o->key, why);
-            n = add_set(type, sets, n, &set, plain && is_word(o));
-        }
-    }
+    n = add_values(type, dim, sets, n, &base, plain);
+    const gyre_option *learn = gyre_option_find(type->options, "learn");
+    if (learn != NULL && gyre_option_parse(learn, &base, "true", why))
+        n = add_values(type, dim, sets, n, &base, plain);
     return n;
 }
 
@@ -448,9 +460,9 @@ static bool orthogonality(const subject *s)
     free(q);
     if (flagged(s, GYRE_ORTHOGONAL))
         within(s, "Q'Q - I", most, double_budget(s));
-    else if (s->plain && !(most > 1e-3))
+    else if (s->plain && !flagged(s, GYRE_LEARNABLE) && !(most > 1e-3)) /* what is learned may start at an orthogonal one */
         broken(s, "is not flagged orthogonal and Q'Q - I is %.3g", most);
-    return flagged(s, GYRE_ORTHOGONAL) || s->plain;
+    return flagged(s, GYRE_ORTHOGONAL) || (s->plain && !flagged(s, GYRE_LEARNABLE));
 }
 
 /* Norms and inner products, in float; those in double follow from the matrix. */
@@ -804,7 +816,7 @@ static bool memory(const subject *s)
         return false;
     static float rows[FIT_ROWS * DIM_MOST];
     calibration_rows(rows, s->dim);
-    for (int fitting = 0; fitting < (s->alone != NULL && needs(s, GYRE_NEEDS_CALIBRATION) ? 2 : 1); fitting++) {
+    for (int fitting = 0; fitting < (s->alone != NULL && needs(s, GYRE_NEEDS_CALIBRATION) && s->alone->fit != NULL ? 2 : 1); fitting++) {
         bool was_refused = true;
         for (size_t n = 0; was_refused; n++) {
             gyre_error error = {0};
@@ -856,6 +868,11 @@ static bool fitting(const subject *s)
         broken(s, "pooled is not what `per` says");
     if (gyre_transform_stored(s->t) == 0)
         broken(s, "is fitted and stores nothing");
+    if (s->alone->fit == NULL) { /* learned alone */
+        if (!flagged(s, GYRE_LEARNABLE) || s->alone->learnable == NULL)
+            broken(s, "needs calibration, and nothing fits or learns it");
+        return true;
+    }
     for (size_t k = 0; k < 3; k++) {
         CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
         if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = 0, .stride = s->dim}, &error) != GYRE_E_INPUT || error.message[0] == '\0')

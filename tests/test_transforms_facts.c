@@ -8,7 +8,7 @@ static void names_and_pages(void **state)
     for (const gyre_transform_type *const *t = gyre_transform_types; *t != NULL; t++) {
         assert_ptr_equal(gyre_transform_find((*t)->name), *t);
         assert_true((*t)->summary[0] && (*t)->source[0] && (*t)->dims[0]);
-        assert_true(((*t)->traits.needs & GYRE_NEEDS_CALIBRATION) == 0 || (*t)->fit != NULL);
+        assert_true(((*t)->traits.needs & GYRE_NEEDS_CALIBRATION) == 0 || (*t)->fit != NULL || (*t)->learnable != NULL);
         for (const gyre_option *o = (*t)->options; o != NULL && o->key != NULL; o++)
             assert_true(o->help[0] && o->offset < GYRE_OPTIONS_BYTES);
         for (const gyre_chain_alias *a = gyre_chain_aliases; a->name != NULL; a++)

@@ -6,8 +6,8 @@
  *   angles: hadamard   all pi/4: every entry is +-1/sqrt(d), a Hadamard matrix up to the signs of rows and columns; no seed
  *   angles: zero       the identity; with `learn` alone
  *
- * `learn: true`: the angles are learned from there, with Gaussian noise of size `noise` added at the start (purpose 8, by restart); they are (d/2) log2 d true degrees of freedom and are
- * stored. d a power of two, 3 d log2 d operations; nothing stored unless learned. With random angles it is orthogonal but far from uniform on O(d).
+ * `learn: true`: the angles are learned from there, with Gaussian noise of size `noise` added at the start (purpose 8, by restart); they are (d/2) log2 d true
+ * degrees of freedom and are stored. d a power of two, 3 d log2 d operations; nothing stored unless learned. With random angles it is orthogonal but far from uniform on O(d).
  */
 #include <stdio.h>
 

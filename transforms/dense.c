@@ -134,11 +134,6 @@ done:
     return st;
 }
 
-static size_t stored(const void *state)
-{
-    return ((const gyre_matrix *)state)->stored;
-}
-
 const gyre_transform_type gyre_transform_dense = {
     .name = "dense",
     .summary = "a matrix from a file",
@@ -155,5 +150,5 @@ const gyre_transform_type gyre_transform_dense = {
     .refine = refine,
     .applicable = gyre_matrix_applicable,
     .scratch = gyre_matrix_scratch,
-    .stored = stored,
+    .stored = gyre_matrix_stored,
 };

@@ -5,15 +5,16 @@
  * and 1 <= k <= d (`half`: d/2, rounded down); nothing stored unless learned. 4 k d operations, one reflector after another; from k > d/4 on the product is multiplied out
  * when it is built (2 d^2 operations, and fewer roundings). Determinant (-1)^k. A subspace of at least d - k dimensions stays as it is; not uniform on O(d).
  *
- * `learn: true`: the vectors v_j are the parameters, k d numbers, stored; k (2d - k - 1)/2 of them are true degrees of freedom (a k-dimensional subspace and an orthogonal matrix on it),
- * among the rest the lengths, which the gauge sets to sqrt(d). Start:
+ * `learn: true`: the vectors v_j are the parameters, k d numbers, stored; k (2d - k - 1)/2 of them are true degrees of freedom (a k-dimensional subspace and an
+ * orthogonal matrix on it), among the rest the lengths, which the gauge sets to sqrt(d). Start:
  *
- *   start: identity    v_2p-1 and v_2p are the same normals (p-1) d .. p d - 1 plus `noise` times normals of purpose 8 each, so that every pair nearly undoes itself: with an angle phi_p between
- *                      its two vectors |M - I| <= sum_p 2 sin phi_p in the 2-norm, about sqrt(2) noise k. Even k only: an odd product has determinant -1 and is 2 away from I
+ *   start: identity    v_2p-1 and v_2p are the same normals (p-1) d .. p d - 1 plus `noise` times normals of purpose 8 each, so that every pair nearly undoes
+ *                      itself: with an angle phi_p between its two vectors |M - I| <= sum_p 2 sin phi_p in the 2-norm, about sqrt(2) noise k. Even k only: an odd
+ *                      product has determinant -1 and is 2 away from I
  *   start: random      v_j as drawn, plus `noise` times normals of purpose 8
  *
- * The product is M = I - W' A^-1 W, W the k x d matrix of rows w_j = sqrt2 v_j / |v_j|, A the lower triangle of W W' with halved diagonal, which is 1 (the compact WY form: R. Schreiber,
- * C. Van Loan, SIAM J. Sci. Stat. Comput. 10, 1989; its triangle inverted as here: T. Joffrain et al., ACM TOMS 32, 2006). With X = A^-1 W, Y = A^-T W and G = dL/dM
+ * The product is M = I - W' A^-1 W, W the k x d matrix of rows w_j = sqrt2 v_j / |v_j|, A the lower triangle of W W' with halved diagonal, which is 1 (the compact
+ * WY form: R. Schreiber, C. Van Loan, SIAM J. Sci. Stat. Comput. 10, 1989; with the triangle inverted: T. Joffrain et al., ACM TOMS 32, 2006). With X = A^-1 W, Y = A^-T W and G = dL/dM
  *
  *     dL/dW = S W - X G' - Y G,   S symmetric with the lower triangle of Y G X'
  *
@@ -55,7 +56,7 @@ static const gyre_option table[] = {
     {"k", GYRE_OPTION_INT, offsetof(options, k), "half", 1, GYRE_MATRIX_MOST, words, "", "number of reflectors; half: d/2"},
     {"per", GYRE_OPTION_CHOICE, offsetof(options, per), "layer", 0, 0, scopes, "", "what shares one draw, and what is learned"},
     {"start", GYRE_OPTION_CHOICE, offsetof(options, start), "identity", 0, 0, starts, "", "learn: equal pairs of vectors, near the identity, or independent ones"},
-    {"noise", GYRE_OPTION_REAL, offsetof(options, noise), "0.01", 0, 10, NULL, "", "learn: what is added to the vectors at the start, as a part of their length"},
+    {"noise", GYRE_OPTION_REAL, offsetof(options, noise), "0.01", 1e-4, 10, NULL, "", "learn: what is added to the vectors at the start, as a part of their length"},
     {"learn", GYRE_OPTION_BOOL, offsetof(options, learn), "false", 0, 0, NULL, "", "the vectors are learned"},
     {0},
 };

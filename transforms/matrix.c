@@ -59,12 +59,53 @@ done:
 
 void gyre_matrix_columns(const double *m, size_t n, bool transpose, float *columns)
 {
-    for (size_t i = 0; i < n; i++)
+    enum { TILE = 16 }; /* a column of a whole matrix would leave the cache */
+    for (size_t row = 0; row < n; row += TILE)
         for (size_t j = 0; j < n; j++)
-            columns[i * n + j] = (float)(transpose ? m[j * n + i] : m[i * n + j]);
+            for (size_t i = row; i < n && i < row + TILE; i++)
+                columns[i * n + j] = (float)(transpose ? m[j * n + i] : m[i * n + j]);
+}
+
+void gyre_matrix_product(size_t n, bool transpose_a, const double *a, bool transpose_b, const double *b, double alpha, double beta, double *c)
+{
+    int d = (int)n;
+    cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, d, d, d, alpha, a, d, b, d, beta, c, d);
+}
+
+/* LAPACK reads by columns: it inverts the transpose into the transpose. */
+bool gyre_matrix_invert_here(size_t n, double *q, lapack_int *pivots, double *work)
+{
+    lapack_int size = (lapack_int)n;
+    return LAPACKE_dgetrf_work(LAPACK_COL_MAJOR, size, size, q, size, pivots) == 0 && LAPACKE_dgetri_work(LAPACK_COL_MAJOR, size, q, size, pivots, work, size * size) == 0;
 }
 
 /* ---- transforms that are one matrix ---- */
+
+void gyre_matrix_refresh(gyre_matrix *own)
+{
+    gyre_matrix_columns(own->m, own->dim, true, own->columns);
+    gyre_matrix_columns(own->inverse != NULL ? own->inverse : own->m, own->dim, own->inverse != NULL, own->inverse_columns);
+}
+
+gyre_status gyre_matrix_room(gyre_matrix *own, size_t dim, size_t stored, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    *own = (gyre_matrix){.dim = dim, .stored = stored};
+    GYRE_NEW(&own->m, dim * dim);
+    GYRE_NEW(&own->columns, dim * dim);
+    GYRE_NEW(&own->inverse_columns, dim * dim);
+    gyre_blas_one_thread();
+done:
+    return st;
+}
+
+void gyre_matrix_clear(gyre_matrix *own)
+{
+    free(own->inverse_columns);
+    free(own->columns);
+    free(own->inverse);
+    free(own->m);
+}
 
 gyre_status gyre_matrix_new(size_t dim, double *m, double *inverse, size_t stored, void **state, gyre_error *err)
 {
@@ -84,12 +125,6 @@ gyre_status gyre_matrix_new(size_t dim, double *m, double *inverse, size_t store
 done:
     gyre_matrix_free(own);
     return st;
-}
-
-void gyre_matrix_refresh(gyre_matrix *m)
-{
-    gyre_matrix_columns(m->m, m->dim, true, m->columns);
-    gyre_matrix_columns(m->inverse != NULL ? m->inverse : m->m, m->dim, m->inverse != NULL, m->inverse_columns);
 }
 
 bool gyre_matrix_applicable(const gyre_site *site, const void *options, char why[GYRE_WHY])
@@ -153,14 +188,16 @@ void gyre_matrix_free(void *state)
     gyre_matrix *m = state;
     if (m == NULL)
         return;
-    free(m->inverse_columns);
-    free(m->columns);
-    free(m->inverse);
-    free(m->m);
+    gyre_matrix_clear(m);
     free(m);
 }
 
 size_t gyre_matrix_scratch(const void *state)
 {
     return ((const gyre_matrix *)state)->dim * sizeof(float);
+}
+
+size_t gyre_matrix_stored(const void *state)
+{
+    return ((const gyre_matrix *)state)->stored;
 }

@@ -65,14 +65,6 @@ void gyre_planar_free(void *state)
     free(p);
 }
 
-static void floats(planar *p)
-{
-    for (size_t i = 0; i < p->stages * (p->dim / 2); i++) {
-        p->cos[i] = (float)cos(p->angle[i]);
-        p->sin[i] = (float)sin(p->angle[i]);
-    }
-}
-
 /* Work memory, noise, and the first update. */
 static gyre_status prepare(planar *p, const gyre_site *site, unsigned ordinal, const gyre_planar_options *o, gyre_error *err)
 {
@@ -108,12 +100,13 @@ gyre_status gyre_planar_new(const gyre_site *site, unsigned ordinal, const gyre_
     GYRE_NEW(&p->angle, count);
     GYRE_NEW(&p->cos, count);
     GYRE_NEW(&p->sin, count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         p->angle[i] = o->angles == GYRE_PLANAR_RANDOM ? 2.0 * pi * gyre_random_uniform(&stream, (uint32_t)i) : o->angles == GYRE_PLANAR_HADAMARD ? pi / 4.0 : 0.0;
+        p->cos[i] = (float)cos(p->angle[i]);
+        p->sin[i] = (float)sin(p->angle[i]);
+    }
     if (o->learn)
         GYRE_TRY(prepare(p, site, ordinal, o, err));
-    else
-        floats(p);
     *state = p;
     p = NULL;
 done:
@@ -225,8 +218,9 @@ static gyre_status update(void *state, gyre_error *err)
             return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "angle %zu of stage %zu is not finite", i % (p->dim / 2), i / (p->dim / 2));
         p->exact[2 * i] = cos(p->angle[i]);
         p->exact[2 * i + 1] = sin(p->angle[i]);
+        p->cos[i] = (float)p->exact[2 * i];
+        p->sin[i] = (float)p->exact[2 * i + 1];
     }
-    floats(p);
     for (size_t s = 0; s < p->stages; s++)
         next_product(p->exact + s * p->dim, p->dim, (size_t)1 << s, s > 0 ? product_of(p, s - 1) : NULL, product_of(p, s));
     return GYRE_OK;

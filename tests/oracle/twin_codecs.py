@@ -8,18 +8,22 @@ from twin_transforms import DRAWN, TAKES
 Element = collections.namedtuple("Element", "name by per form size ordinal", defaults=(None,) * 5)
 Codec = collections.namedtuple("Codec", "order chain quantizer")
 LAYER_OR_HEAD = ("per", "layer", ("layer", "head"))
-# option -> (field of Element, default, its choices or how it is read); a size of None is the element's own rule
+# option -> (field of Element, default, its choices or how it is read); a size of None is the element's own rule. What is learned the twin does not know: NOT_LEARNED, which no field holds
+NOT_LEARNED = {"learn": (None, "false", ("false",))}
+NOISE = dict(NOT_LEARNED, noise=(None, "0.01", float))
+ANGLES = {"angles": ("form", "random", ("random", "hadamard"))}
 ELEMENTS = {
     "identity": {}, "unrope": {}, "rfft": {}, "dht": {}, "dct": {},
     "hadamard": {"form": ("form", "sylvester", ("sylvester", "kronecker", "blocks"))},
     "bdr": {"block": ("size", "16", int)},
-    "kronecker": {"a": ("size", "balanced", lambda text: None if text == "balanced" else int(text))},
-    "householder": {"k": ("size", "half", lambda text: None if text == "half" else int(text))},
-    "butterfly": {"angles": ("form", "random", ("random", "hadamard"))},
+    "kronecker": dict(NOISE, a=("size", "balanced", lambda text: None if text == "balanced" else int(text)), form=(None, "orthogonal", ("orthogonal", "invertible"))),
+    "householder": dict(NOISE, k=("size", "half", lambda text: None if text == "half" else int(text)), start=(None, "identity", ("identity", "random"))),
+    "butterfly": dict(NOISE, **ANGLES),
+    "givens": dict(NOISE, **ANGLES),
     "isoclinic4": {"form": ("form", "fast", ("fast", "full"))},
     "permutation": {"kind": ("form", "random", ("random", "zigzag")), "block": ("size", "16", int)},
     "centre": {"by": ("by", None, ("bias", "mean")), "per": ("per", "head", ("layer", "head"))},
-    "scale": {"by": ("by", None, ("max",)), "per": LAYER_OR_HEAD},
+    "scale": dict(NOT_LEARNED, by=("by", None, ("max",)), per=LAYER_OR_HEAD),
     "smooth": {"alpha": ("size", "0.5", float), "pairs": ("form", "false", ("true", "false")), "per": LAYER_OR_HEAD},
 }
 for _name in ("signs",) + tuple(DRAWN):
@@ -37,7 +41,8 @@ def parse_element(text):
     e = Element(name)
     for option, (field, default, read) in ELEMENTS[name].items():
         value = take(options, option, default, None if callable(read) else read)
-        e = e._replace(**{field: read(value) if callable(read) else value})
+        if field is not None:
+            e = e._replace(**{field: read(value) if callable(read) else value})
     if options:
         raise Unusable("option %s of %s" % (", ".join(sorted(options)), name))
     if e.by == "bias":
@@ -46,7 +51,7 @@ def parse_element(text):
 
 
 def element_seeded(e):
-    return e.name == "signs" or (e.name in DRAWN and (e.name, e.form) not in (("butterfly", "hadamard"), ("permutation", "zigzag")))
+    return e.name == "signs" or (e.name in DRAWN and (e.name, e.form) not in (("butterfly", "hadamard"), ("givens", "hadamard"), ("permutation", "zigzag")))
 
 
 def element_fits(e):

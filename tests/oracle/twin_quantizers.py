@@ -165,6 +165,7 @@ PLAIN_ASYM = {"rounding": "half_even", "form": "minimum", "clip": 1.0, "search":
 
 
 def uniform_options(options, option, forms):
+    take(options, "learn", "false", ("false",))
     return dict(grouped_options(options), rounding=take(options, "rounding", "half_even", ROUNDINGS), form=take(options, option, forms[0], forms),
                 clip=float(take(options, "clip", "1")), search=take(options, "search", "false", ("true", "false")) == "true")
 

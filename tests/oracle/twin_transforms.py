@@ -115,8 +115,8 @@ def householder_matrix(d, k, draw):
     return m
 
 
-def butterfly_matrix(d, form, draw):
-    stages = d.bit_length() - 1
+def butterfly_matrix(d, form, draw, stages=None):
+    stages = d.bit_length() - 1 if stages is None else stages
     return planar_matrix(d, np.full((stages, d // 2), np.pi / 4) if form == "hadamard" else angles(stages * (d // 2), draw).reshape(stages, -1))
 
 
@@ -154,7 +154,7 @@ FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e
 DRAWN = {"rffthash": lambda d, e, draw: rffthash_matrix(angles(d // 2, draw)), "haar": lambda d, e, draw: positive_q(normals(d * d, draw).reshape(d, d)),
          "kronecker": lambda d, e, draw: kronecker_matrix(d, e.size or balanced_factor(d), draw),
          "householder": lambda d, e, draw: householder_matrix(d, d // 2 if e.size is None else e.size, draw),
-         "butterfly": lambda d, e, draw: butterfly_matrix(d, e.form, draw), "givens": lambda d, e, draw: planar_matrix(d, angles(d // 2, draw)[None]),
+         "butterfly": lambda d, e, draw: butterfly_matrix(d, e.form, draw), "givens": lambda d, e, draw: butterfly_matrix(d, e.form, draw, 1),
          "rotor3": lambda d, e, draw: rotor3_matrix(d, draw), "isoclinic4": lambda d, e, draw: isoclinic4_matrix(d, e.form, draw),
          "permutation": lambda d, e, draw: np.eye(d)[shuffled(d, draw)]}
 # the dimensions that an element takes; others take all
