@@ -27,7 +27,8 @@
     X(error_bits)                                                                                                              \
     X(forest)                                                                                                                  \
     X(order)                                                                                                                   \
-    X(pareto)
+    X(pareto)                                                                                                                  \
+    X(training)
 
 #define GYRE_FIGURE_ALPHA 0.05   /* intervals of single arms */
 #define GYRE_FIGURE_WIDTH 7.2    /* inches: a page between margins */

@@ -630,6 +630,193 @@ static void little_to_draw(void **state)
     free(svg);
 }
 
+/* ---- training curves ---- */
+
+/* Gives a cell one fit more, whose curve has n points at 0, every, 2 every, ... */
+static gyre_fit *add_fit(gyre_table *t, gyre_cell *c, gyre_stream stream, size_t n, uint32_t every)
+{
+    gyre_fit *fits = NULL, *f;
+    OK(gyre_table_keep(t, c->n_fits + 1, sizeof *fits, &fits, err));
+    if (c->n_fits > 0)
+        memcpy(fits, c->fits, c->n_fits * sizeof *fits);
+    f = &fits[c->n_fits++];
+    c->fits = fits;
+    *f = (gyre_fit){ .stream = stream, .head = (uint32_t)c->n_fits - 1, .n_parameters = 1, .freedom = 1, .n_points = n };
+    OK(gyre_table_keep(t, 1, sizeof *f->parameters, &f->parameters, err));
+    OK(gyre_table_keep(t, n, sizeof *f->point_step, &f->point_step, err));
+    OK(gyre_table_keep(t, n, sizeof *f->point[0], &f->point[0], err));
+    OK(gyre_table_keep(t, n, sizeof *f->point[1], &f->point[1], err));
+    for (size_t i = 0; i < n; i++)
+        f->point_step[i] = every * (uint32_t)i;
+    return f;
+}
+
+static void set_curve(gyre_fit *f, const double *calibration, const double *validation)
+{
+    memcpy(f->point[0], calibration, f->n_points * sizeof *calibration);
+    memcpy(f->point[1], validation, f->n_points * sizeof *validation);
+}
+
+/* Learned: falls to `end` of its start, on validation rows to a least value and up again. Draws: values around the first. */
+static void shape_fit(gyre_fit *f, bool draws, double end, double scale, size_t salt)
+{
+    for (size_t i = 0; i < f->n_points; i++) {
+        double t = (double)f->point_step[i] / 80.0, wobble = 0.01 * sin((double)(7 * i + 13 * salt));
+        f->point[0][i] = scale * (draws ? exp(0.08 * sin((double)(37 * i * i + 11 * i + 5 * salt))) : (end + (1.0 - end) * exp(-t)) * (1.0 + (i > 0 ? wobble : 0.0)));
+        f->point[1][i] = draws ? f->point[0][i] * (1.0 + 3.0 * wobble) : 1.1 * scale * (end + 0.04 + (0.96 - end) * exp(-t) + (i > 0 ? 0.012 * t + wobble : 0.0));
+        if (!draws && f->point[1][i] / f->point[1][0] < f->point[1][f->step / 10] / f->point[1][0])
+            f->step = f->point_step[i];
+    }
+    f->n_parameters = draws ? 0 : 1;
+    f->draw = draws ? 17 : 0;
+    memcpy(f->start, (double[]){ f->point[0][0], f->point[1][0] }, sizeof f->start);
+    memcpy(f->end, (double[]){ f->point[0][f->n_points - 1], f->point[1][f->n_points - 1] }, sizeof f->end);
+}
+
+static const arm_rule trained_arms[] = { { "identity", "k", false }, { "cayley", "k", true }, { "givens", "k", true }, { "expm_kurtosis", "k", false }, { "srht_best_of_64", "k", false },
+                                         { "v_givens", "v", false } };
+enum { TRAINED_ARMS = sizeof trained_arms / sizeof *trained_arms };
+
+static double trained_value(const place *p)
+{
+    return (1.0 + 0.1 * (double)p->arm) * exp(0.05 * sin((double)(1 + 3 * p->document + 5 * p->arm + 11 * p->layer + 2 * p->head + 7 * p->seed)));
+}
+
+/* Two sources; cells of the second arm are fitted to evaluation documents. */
+static gyre_table *trained_table(void)
+{
+    static const double ends[TRAINED_ARMS] = { 1.0, 0.55, 0.7, 0.35, 1.0, 0.8 };
+    const experiment e = { .name = "trained", .n_sources = 2, .n_arms = TRAINED_ARMS, .n_points = 2, .n_metrics = 1, .n_layers = 3, .n_documents = 2, .n_heads = 2, .n_seeds = 4,
+                           .sources = (const char *const[]){ "smollm2-135m", "qwen2.5-coder-0.5b" }, .points = (const char *const[]){ "bits=3", "bits=4" }, .metrics = one_metric,
+                           .units = no_unit, .arms = trained_arms, .value = trained_value };
+    gyre_table *t = build(&e);
+    t->sources[1].leak = false;
+    for (size_t i = 0; i < t->n_cells; i++) {
+        gyre_cell *c = &t->cells[i];
+        size_t arm = 0;
+        while (strcmp(trained_arms[arm].name, c->arm) != 0)
+            arm++;
+        bool four = strcmp(c->point, "bits=4") == 0;
+        if (arm == 0 || (arm == 3 && four) || (arm == 1 && c->source == 1))
+            continue;
+        if (arm == 1)
+            c->flags = "storage_floor,leak";
+        for (size_t head = 0; head < (arm == 5 ? 2 : 1); head++)
+            shape_fit(add_fit(t, c, arm == 5 ? GYRE_V : GYRE_K, arm == 4 ? 64 : arm == 2 ? 19 : 31, arm == 4 ? 1 : 10), arm == 4,
+                      ends[arm] + (four ? 0.08 : 0.0) + 0.03 * sin((double)(3 * i + head)), 1.0 + (double)i, i + head);
+    }
+    return t;
+}
+
+static void training_page(void **state)
+{
+    (void)state;
+    size_t size = 0;
+    write_results(at("trained.h5"), trained_table());
+    OK(gyre_figures(at("trained.h5"), at("trained"), "training", NULL, err));
+    assert_int_equal(count_files(at("trained")), 4);
+    char *svg = page_bytes("trained", "training", "svg", &size);
+    const char *const expected[] = { "smollm2-135m \xC2\xB7 K \xC2\xB7 51 fits", "smollm2-135m \xC2\xB7 K, best of draws \xC2\xB7 6 fits", "qwen2.5-coder-0.5b \xC2\xB7 V \xC2\xB7 12 fits",
+                                     "draws tried", "n = 2 documents per source", "LEAK: fitted to evaluation documents of smollm2-135m, deliberately: cayley." };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (strstr(svg, expected[i]) == NULL)
+            fail_msg("training.svg does not show '%s'", expected[i]);
+    free(svg);
+    char *csv = page_bytes("trained", "training", "csv", &size);
+    assert_non_null(strstr(csv, "\nsmollm2-135m,deliberate,k,steps,cayley,bits=3,0,12,1,1,1,1,1,1\n"));
+    assert_non_null(strstr(csv, "\nsmollm2-135m,none,k,steps,givens,bits=3,0,12,1,1,1,1,1,1\n"));
+    assert_non_null(strstr(csv, "\nqwen2.5-coder-0.5b,none,v,steps,v_givens,bits=4,300,6,"));
+    assert_null(strstr(csv, "identity"));
+    free(csv);
+}
+
+static void csv_row(const char *csv, const char *row)
+{
+    if (strstr(csv, row) == NULL)
+        fail_msg("training.csv has no line '%s':\n%s", row, csv);
+}
+
+/* Medians, early stops and best-so-far of curves whose numbers can be followed by hand. */
+static void training_numbers(void **state)
+{
+    (void)state;
+    const arm_rule arm[] = { { "learned", "k", false }, { "drawn", "k", false }, { "odd", "k", false }, { "blind", "v", false } };
+    const experiment e = { .name = "numbers", .n_sources = 1, .n_arms = 4, .n_points = 1, .n_metrics = 1, .n_layers = 3, .n_documents = 1, .n_heads = 1, .n_seeds = 1, .sources = one_source,
+                           .points = no_points, .metrics = one_metric, .units = no_unit, .arms = arm, .value = constant };
+    gyre_table *t = build(&e);
+    for (size_t i = 0; i < t->n_cells; i++) {
+        gyre_cell *c = &t->cells[i];
+        if (strcmp(c->arm, "learned") == 0 && c->layer == 0)
+            set_curve(add_fit(t, c, GYRE_K, 3, 10), (double[]){ 8, 4, 2 }, (double[]){ 16, 4, 8 }); /* 1, 1/2, 1/4; 1, 1/4, 1/2 */
+        if (strcmp(c->arm, "learned") == 0 && c->layer == 12)
+            set_curve(add_fit(t, c, GYRE_K, 2, 10), (double[]){ 4, 3 }, (double[]){ 2, 1.5 });      /* 1, 3/4, stops */
+        if (strcmp(c->arm, "learned") == 0 && c->layer == 23)
+            set_curve(add_fit(t, c, GYRE_K, 3, 10), (double[]){ 1, 1, 0.875 }, (double[]){ 1, 1, 1.25 });
+        if (strcmp(c->arm, "drawn") == 0 && c->layer == 0)
+            set_curve(add_fit(t, c, GYRE_K, 4, 1), (double[]){ 4, 6, 2, 3 }, (double[]){ 8, 1, 7, 2 }); /* the second is worse on calibration rows, the third best */
+        if (strcmp(c->arm, "odd") == 0)
+            set_curve(add_fit(t, c, GYRE_K, 2, 10), (double[]){ -0.5, -1 }, (double[]){ 1, 1 });
+        if (strcmp(c->arm, "blind") == 0 && c->layer == 0)
+            set_curve(add_fit(t, c, GYRE_V, 2, 10), (double[]){ 4, 1 }, (double[]){ NAN, NAN });
+        for (size_t k = 0; k < c->n_fits; k++)
+            ((gyre_fit *)(uintptr_t)c->fits)[k].n_parameters = strcmp(c->arm, "drawn") == 0 ? 0 : 1;
+    }
+    write_results(at("numbers.h5"), t);
+    OK(gyre_figures(at("numbers.h5"), at("numbers"), "training", NULL, err));
+    size_t size = 0;
+    char *csv = page_bytes("numbers", "training", "csv", &size);
+    csv_row(csv, "\nmodel,none,k,steps,learned,,0,3,1,1,1,1,1,1\n");
+    csv_row(csv, "\nmodel,none,k,steps,learned,,10,3,0.75,0.5,1,0.75,0.25,1\n");
+    csv_row(csv, "\nmodel,none,k,steps,learned,,20,3,0.75,0.25,0.875,0.75,0.5,1.25\n");
+    csv_row(csv, "\nmodel,none,k,draws,drawn,,1,1,1,1,1,1,1,1\n");
+    csv_row(csv, "\nmodel,none,k,draws,drawn,,2,1,0.5,0.5,0.5,0.875,0.875,0.875\n");
+    csv_row(csv, "\nmodel,none,k,draws,drawn,,3,1,0.5,0.5,0.5,0.875,0.875,0.875\n");
+    csv_row(csv, "\nmodel,none,v,steps,blind,,10,1,0.25,0.25,0.25,,,\n");
+    assert_null(strstr(csv, ",odd,"));
+    free(csv);
+    char *svg = page_bytes("numbers", "training", "svg", &size);
+    assert_non_null(strstr(svg, "3 fits whose objective"));
+    free(svg);
+}
+
+/* An arm that was fitted to evaluation documents is marked wherever it is shown, though its source is not. */
+static void leak_of_an_arm(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0, marks = 0;
+    gyre_table *t = trained_table();
+    OK(gyre_table_keep(t, 1, sizeof *t->comparisons, &t->comparisons, err));
+    t->n_comparisons = 1;
+    add_comparison(t, 0, 0, "cayley", "givens", true, 1.05);
+    t->comparisons[0].metric = "nmse";
+    t->comparisons[0].point = "bits=3";
+    OK(gyre_compare(t, err));
+    write_results(at("leaking.h5"), t);
+    FILE *out = open_memstream(&text, &size);
+    OK(gyre_report_file(at("leaking.h5"), out, NULL, err));
+    assert_int_equal(fclose(out), 0);
+    for (const char *p = text; (p = strstr(p, "LEAK: fitted to evaluation documents\n")) != NULL; p++)
+        marks++;
+    assert_int_equal(marks, 2 + 1); /* the arm's two points and its comparison */
+    assert_non_null(strstr(text, "LEAK: 24 cells are fitted to evaluation documents")); /* 3 layers, 2 points, 4 seeds */
+    assert_non_null(strstr(text, "24 cells lie within 10x"));
+    assert_non_null(strstr(text, "smollm2-135m (LEAK: "));
+    assert_null(strstr(text, "qwen2.5-coder-0.5b (LEAK"));
+    free(text);
+    OK(gyre_figures(at("leaking.h5"), at("leaking"), NULL, NULL, err));
+    static const char *const pages[] = { "error_bits", "forest_smollm2-135m", "training" };
+    assert_int_equal(count_files(at("leaking")), 4 * 3);
+    for (size_t i = 0; i < 3; i++) {
+        char *svg = page_bytes("leaking", pages[i], "svg", &size), *csv = page_bytes("leaking", pages[i], "csv", &size);
+        if (strstr(svg, "LEAK: fitted to evaluation documents of smollm2-135m, deliberately: cayley.") == NULL || strstr(csv, "smollm2-135m,deliberate,") == NULL)
+            fail_msg("%s does not say that cayley leaks", pages[i]);
+        assert_null(strstr(csv, "qwen2.5-coder-0.5b,deliberate,"));
+        free(svg);
+        free(csv);
+    }
+}
+
 /* ---- Pareto fronts ---- */
 
 #define T_5 2.5705818356363147 /* upper 0.025 point of Student's t, 5 degrees of freedom */
@@ -1045,6 +1232,9 @@ int main(void)
         cmocka_unit_test(redraw),
         cmocka_unit_test(one_figure),
         cmocka_unit_test(little_to_draw),
+        cmocka_unit_test(training_page),
+        cmocka_unit_test(training_numbers),
+        cmocka_unit_test(leak_of_an_arm),
         cmocka_unit_test(pareto_front),
         cmocka_unit_test(pareto_of_one_seed),
         cmocka_unit_test(pareto_report_of_one_seed),

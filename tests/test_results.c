@@ -313,7 +313,7 @@ static void assert_same_source(const gyre_source *a, const gyre_source *b)
     assert_string_equal(a->digest, b->digest);
     assert_string_equal(a->model_sha256, b->model_sha256);
     assert_string_equal(a->architecture, b->architecture);
-    assert_true(a->n_documents == b->n_documents && a->n_calibration == b->n_calibration && a->n_layers == b->n_layers);
+    assert_true(a->n_documents == b->n_documents && a->n_calibration == b->n_calibration && a->n_validation == b->n_validation && a->n_layers == b->n_layers);
     assert_true(a->leak == b->leak && a->dim == b->dim && a->has_bias == b->has_bias);
     for (size_t i = 0; i < a->n_documents; i++)
         assert_string_equal(a->documents[i], b->documents[i]);

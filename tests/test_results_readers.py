@@ -1,6 +1,7 @@
 """A results file through the eyes of others: ncdump, h5py, xarray (h5netcdf and netcdf4).
 
-Usage: test_results_readers.py results.h5   (made by test_results.c: 80 cells, 2 sources, 4 comparisons, 3 metrics)
+Usage: test_results_readers.py results.h5        (made by test_results.c: 80 cells, 2 sources, 4 comparisons, 3 metrics)
+       test_results_readers.py results.h5 fits   (made by test_fits.c: fits of cells 0 and 2)
 """
 import subprocess
 import sys
@@ -18,8 +19,7 @@ def note(name, item):
         shapes["/" + name] = item.shape
 
 
-with h5py.File(path) as f:
-    f.visititems(note)
+def synthetic(f):
     assert f.attrs["schema"] == "gyre-results" and f.attrs["experiment"] == "synthetic", dict(f.attrs)
     assert f["cells/arm"].asstr()[0] == "identity"
     assert f["sources/document_name"].asstr()[0, 3] == "straße"
@@ -31,6 +31,29 @@ with h5py.File(path) as f:
     ok = f["cells/status"].asstr()[:] == "OK"
     assert np.allclose(tidy["nmse"][ok], np.nanmean(nmse[ok], axis=(1, 2)), rtol=1e-14)
     assert list(tidy["arm"].astype(str)) == list(f["cells/arm"].asstr()[:])
+    return nmse
+
+
+def fits(f):
+    g = f["fits"]
+    assert [d.keys() for d in g["parameters"].dims] == [["parameter"]] and g["parameters"].dtype == np.float32
+    assert [d.keys() for d in g["point_validation"].dims] == [["point"]] and [d.keys() for d in g["stream"].dims] == [["fit"]]
+    assert list(g["cell"]) == [0, 0, 0, 2] and list(g["stream"].asstr()) == ["k", "k", "v", "k"]
+    assert list(g["pooled"]) == [0, 0, 1, 1] and list(g["head"]) == [0, 1, 0, 0]
+    at, n = g["parameters_offset"][1], g["n_parameters"][1]
+    assert list(g["parameters"][at:at + n]) == [1001, 1002, 1003]  # of the second fit: 1000 fit + 1, 2, ...
+    at, n = g["points_offset"][3], g["n_points"][3]
+    assert list(g["point_step"][at:at + n]) == [0, 1, 2, 3] and np.isnan(g["point_validation"][at:at + n]).all()
+    assert list(f["sources/n_validation"]) == [2] and list(f["sources/validation_name"].asstr()[0]) == ["walden", "middlemarch"]
+
+
+with h5py.File(path) as f:
+    f.visititems(note)
+    if sys.argv[2:] == ["fits"]:
+        fits(f)
+        nmse = None
+    else:
+        nmse = synthetic(f)
     for name in shapes:
         if name != "/compat/table":
             f[name][()]
@@ -42,7 +65,7 @@ for name in shapes:
         assert f" {column}(" in header or f" {column} ;" in header, f"ncdump does not list {name}"
 
 for engine in ("h5netcdf", "netcdf4"):
-    for group in ("config", "sources", "cells", "metrics", "stats", "timing"):
+    for group in ("config", "sources", "cells", "metrics", "fits", "stats", "timing"):
         if group == "config" and engine == "h5netcdf":
             continue  # xarray 2023.01 with h5netcdf 1.1 cannot decode any scalar text
         with xarray.open_dataset(path, group=group, engine=engine) as data:
@@ -52,4 +75,4 @@ for engine in ("h5netcdf", "netcdf4"):
                 assert data[name].shape == shapes[f"/{group}/{name}"], (engine, name)
                 data[name].load()
     with xarray.open_dataset(path, group="metrics", engine=engine) as data:
-        assert data["nmse"].dims == ("cell", "document", "head") and np.array_equal(data["nmse"], nmse, equal_nan=True)
+        assert nmse is None or data["nmse"].dims == ("cell", "document", "head") and np.array_equal(data["nmse"], nmse, equal_nan=True)
