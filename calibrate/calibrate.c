@@ -252,7 +252,9 @@ static gyre_status measure(const work *w, double value[2], gyre_error *err)
     gyre_status st = GYRE_OK;
     gyre_descent *d = NULL;
     gyre_codec_stream stream = {w->streams[0].spec, w->sites[0]};
-    GYRE_TRY(gyre_descent_new(w->codec, &stream, 0, 0, w->data->n_heads, &w->fit[0], w->data, &d, err));
+    gyre_fit_spec fit = w->fit[0];
+    fit.own.batch = (int64_t)w->data->n_heads; /* no step is taken: the batch that every calibration set has */
+    GYRE_TRY(gyre_descent_new(w->codec, &stream, 0, 0, w->data->n_heads, &fit, w->data, &d, err));
     GYRE_TRY(gyre_descent_measure(d, value, err));
 done:
     gyre_descent_free(d);
@@ -301,7 +303,7 @@ done:
 static gyre_status reload(work *w, const gyre_fits *fitted, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    if (fitted->items[0].draw > 0) {
+    if (fitted->count > 0 && fitted->items[0].draw > 0) {
         GYRE_TRY(build(w, fitted->items[0].draw, 0, err));
         GYRE_TRY(closed_forms(w, err));
     }

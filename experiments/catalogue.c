@@ -23,7 +23,7 @@ typedef struct flag_name {
 static const flag_name transform_flags[] = {{GYRE_LINEAR, "linear"}, {GYRE_ORTHOGONAL, "orthogonal"}, {GYRE_DIAGONAL, "diagonal"}, {GYRE_SEEDED, "seeded"},
                                             {GYRE_LEARNABLE, "learnable"}, {0, NULL}};
 static const flag_name transform_needs[] = {
-    {GYRE_NEEDS_POSITION, "position"}, {GYRE_NEEDS_BIAS, "key bias"}, {GYRE_NEEDS_CALIBRATION, "calibration rows"}, {0, NULL}};
+    {GYRE_NEEDS_POSITION, "position"}, {GYRE_NEEDS_BIAS, "key bias"}, {GYRE_NEEDS_CALIBRATION, "calibration rows"}, {GYRE_NEEDS_QUERIES, "queries (for keys)"}, {0, NULL}};
 static const flag_name quantizer_flags[] = {
     {GYRE_IDEMPOTENT, "idempotent"}, {GYRE_TOKEN_LOCAL, "token_local"},  {GYRE_FIXED_SIZE, "fixed_size"},    {GYRE_RANDOM_ACCESS, "random_access"},
     {GYRE_ONLINE, "online"},         {GYRE_QUANTIZER_FITTED, "fitted"}, {GYRE_QUANTIZER_SEEDED, "seeded"}, {GYRE_QUANTIZER_LEARNS, "learns"}, {0, NULL}};

@@ -250,6 +250,8 @@ static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, const gy
     for (int i = 0; i < 2 && why[0] == '\0' && info->n_queries == 0; i++)
         if ((arm->fit[i].objective->flags & GYRE_OBJECTIVE_QUERIES) && arm->fitted[i].selector == NULL && (gyre_arm_uses(arm, (gyre_stream)i) & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
             (void)snprintf(why, GYRE_WHY, "the objective %.60s needs queries, and the capture holds none: capture it again with --queries", arm->fit[i].objective->name);
+    if (why[0] == '\0' && arm->codes[GYRE_K] && info->n_queries == 0 && (gyre_chain_traits(&arm->codec[GYRE_K].chain).needs & GYRE_NEEDS_QUERIES))
+        (void)snprintf(why, GYRE_WHY, "the chain of keys is fitted to queries, and the capture holds none: capture it again with --queries");
 }
 
 /* ---- fits ---- */

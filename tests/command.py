@@ -546,6 +546,10 @@ def test_skipped():
     good("bias centring without a bias", ["run", config("nobias.yaml", arms=centred), "--out", "nobias"], "1 cells OK, 1 skipped", r"SKIPPED: .*bias")
     capture("bias.h5", bias=True)
     good("bias centring with a bias", ["run", config("bias.yaml", arms=centred, source="source: {capture: bias.h5, layers: [0]}"), "--out", "bias"], "2 cells OK, 0 skipped")
+    fitted = "arms:\n  keys: {k: {chain: [wush], quantizer: {sym: {bits: 4}}}}\n  values: {v: {chain: [wush], quantizer: {sym: {bits: 4}}}}"
+    capture("unasked.h5", queries=0)
+    good("keys fitted to queries that are not there", ["run", config("unasked.yaml", arms=fitted, source="source: {capture: unasked.h5, layers: [0]}", metrics="metrics: [nmse]", compare=None), "--out", "unasked"],
+         "1 cells OK, 1 skipped", r"keys .*SKIPPED: .*holds none: capture it again with --queries")
 
 
 def test_bits():

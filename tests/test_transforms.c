@@ -47,8 +47,17 @@ static void calibration_rows(float *x, size_t dim)
         x[i] = noise[i] * (float)(1 + i % dim % 5) + 0.5f * (float)(i % dim % 3);
 }
 
+/* Second moments of queries: unequal on the diagonal, and one direction that sticks out. NULL for values. */
+static const double *query_moments(size_t dim, gyre_stream stream)
+{
+    static double m[DIM_MOST * DIM_MOST];
+    for (size_t i = 0; i < dim * dim; i++)
+        m[i] = (i / dim == i % dim ? 1.0 + (double)(i % dim % 7) : 0.0) + 3.0 * cos((double)(i / dim)) * cos((double)(i % dim));
+    return stream == GYRE_K ? m : NULL;
+}
+
 /* Fits every element that asks for it on what the ones before it give, as calibrate/ does. */
-static void fit_elements(gyre_transform *const *elements, size_t count, size_t dim)
+static void fit_elements(gyre_transform *const *elements, size_t count, size_t dim, gyre_stream stream)
 {
     static float x[FIT_ROWS * DIM_MOST];
     int32_t at[FIT_ROWS];
@@ -61,9 +70,10 @@ static void fit_elements(gyre_transform *const *elements, size_t count, size_t d
     calibration_rows(x, dim);
     for (size_t r = 0; r < FIT_ROWS; r++)
         at[r] = (int32_t)r;
+    gyre_fit_rows rows = {.x = x, .n = FIT_ROWS, .stride = dim, .queries = query_moments(dim, stream)};
     for (size_t i = 0; i < count; i++) {
         if ((elements[i]->traits.needs & GYRE_NEEDS_CALIBRATION) && elements[i]->type->fit != NULL)
-            CHECK_OK(elements[i]->type->fit(elements[i]->state, &(gyre_fit_rows){.x = x, .n = FIT_ROWS, .stride = dim}, &error), &error);
+            CHECK_OK(elements[i]->type->fit(elements[i]->state, &rows, &error), &error);
         void *scratch = scratch_for(elements[i]);
         gyre_transform_forward(elements[i], x, FIT_ROWS, dim, at, scratch);
         free(scratch);
@@ -243,7 +253,7 @@ static void fit_whole(const subject *s, gyre_transform *t)
     size_t count = s->alone != NULL ? 1 : gyre_chain_count(t);
     for (size_t i = 0; s->alone == NULL && i < count; i++)
         elements[i] = gyre_chain_element(t, i);
-    fit_elements(elements, count, s->dim);
+    fit_elements(elements, count, s->dim, s->place.site.stream);
 }
 
 static gyre_transform *make_and_fit(const subject *s, const place *p, unsigned ordinal)
@@ -728,13 +738,13 @@ static bool seeds(const subject *s)
     return true;
 }
 
-/* Draws of K and of V differ; what is not drawn is the same for both. */
+/* Draws of K and of V differ; what is not drawn is the same for both, but where keys are fitted to their queries. */
 static bool streams(const subject *s)
 {
     float keys[DIM_MOST], values[DIM_MOST];
     place p[2];
     bool seeded = flagged(s, GYRE_SEEDED);
-    if (!(s->t->traits.accepts & GYRE_FRAME_VALUE) || !comparable(s))
+    if (!(s->t->traits.accepts & GYRE_FRAME_VALUE) || !comparable(s) || needs(s, GYRE_NEEDS_QUERIES))
         return false;
     for (int v = 0; v < 2; v++) {
         make_place_of(&p[v], s->dim, v ? GYRE_V : GYRE_K);
@@ -816,6 +826,7 @@ static bool memory(const subject *s)
         return false;
     static float rows[FIT_ROWS * DIM_MOST];
     calibration_rows(rows, s->dim);
+    gyre_fit_rows fit_rows = {.x = rows, .n = FIT_ROWS, .stride = s->dim, .queries = query_moments(s->dim, s->place.site.stream)};
     for (int fitting = 0; fitting < (s->alone != NULL && needs(s, GYRE_NEEDS_CALIBRATION) && s->alone->fit != NULL ? 2 : 1); fitting++) {
         bool was_refused = true;
         for (size_t n = 0; was_refused; n++) {
@@ -825,7 +836,7 @@ static bool memory(const subject *s)
             if (fitting)
                 CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
             heap_watch(n);
-            st = fitting ? s->alone->fit(t->state, &(gyre_fit_rows){.x = rows, .n = FIT_ROWS, .stride = s->dim}, &error) : make(s, &s->place, ORDINAL, &t, &error);
+            st = fitting ? s->alone->fit(t->state, &fit_rows, &error) : make(s, &s->place, ORDINAL, &t, &error);
             was_refused = heap.refused;
             bool nothing = t == NULL;
             gyre_transform_free(t);
@@ -854,7 +865,8 @@ static void finite(const subject *s, const gyre_transform *t, const char *rows)
     }
 }
 
-/* Calibrated variants: no rows are refused, poor rows give finite results, strides are kept to, and the declared pooling is `per`. */
+/* Calibrated variants: no rows are refused, poor rows give finite results (one row may be refused too), strides are kept to, the declared pooling is `per`, and who needs queries refuses keys
+ * without them. */
 static bool fitting(const subject *s)
 {
     static const char *const poor[] = {"rows of zeros", "constant rows", "one row"};
@@ -862,6 +874,7 @@ static bool fitting(const subject *s)
     float y[DIM_MOST], want[DIM_MOST];
     gyre_error error = {0};
     gyre_transform *t;
+    const double *queries = query_moments(s->dim, s->place.site.stream);
     if (!needs(s, GYRE_NEEDS_CALIBRATION))
         return false;
     if (gyre_option_find(s->alone->options, "per") != NULL && s->t->traits.pooled == per_head(s))
@@ -875,13 +888,14 @@ static bool fitting(const subject *s)
     }
     for (size_t k = 0; k < 3; k++) {
         CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
-        if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = 0, .stride = s->dim}, &error) != GYRE_E_INPUT || error.message[0] == '\0')
+        if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = 0, .stride = s->dim, .queries = queries}, &error) != GYRE_E_INPUT || error.message[0] == '\0')
             broken(s, "fits on no rows");
         if (k == 2)
             normals(x, s->dim, 24);
         for (size_t i = 0; k < 2 && i < FIT_ROWS * s->dim; i++)
             x[i] = k == 0 ? 0.0f : 1.5f;
-        if (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = k == 2 ? 1 : FIT_ROWS, .stride = s->dim}, &error) != GYRE_OK)
+        gyre_status st = s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = k == 2 ? 1 : FIT_ROWS, .stride = s->dim, .queries = queries}, &error);
+        if (st != GYRE_OK && (k < 2 || st != GYRE_E_INPUT || strstr(error.message, "1 calibration row") == NULL))
             broken(s, "does not fit on %s: %s", poor[k], error.message);
         finite(s, t, poor[k]);
         gyre_transform_free(t);
@@ -892,7 +906,9 @@ static bool fitting(const subject *s)
     for (size_t r = 0; r < FIT_ROWS; r++)
         memcpy(apart + r * (s->dim + PAD), x + r * s->dim, s->dim * sizeof *x);
     CHECK_OK(make(s, &s->place, ORDINAL, &t, &error), &error);
-    CHECK_OK(s->alone->fit(t->state, &(gyre_fit_rows){.x = apart, .n = FIT_ROWS, .stride = s->dim + PAD}, &error), &error);
+    if (needs(s, GYRE_NEEDS_QUERIES) && (s->alone->fit(t->state, &(gyre_fit_rows){.x = x, .n = FIT_ROWS, .stride = s->dim}, &error) != GYRE_E_INPUT || strstr(error.message, "queries") == NULL))
+        broken(s, "keys are fitted without queries: '%s'", error.message);
+    CHECK_OK(s->alone->fit(t->state, &(gyre_fit_rows){.x = apart, .n = FIT_ROWS, .stride = s->dim + PAD, .queries = queries}, &error), &error);
     normals(x, s->dim, 25);
     apply(t, gyre_transform_forward, x, y, 1, positions + 2);
     apply(s->t, gyre_transform_forward, x, want, 1, positions + 2);
@@ -910,7 +926,7 @@ static bool chain_is_its_elements(const subject *s)
     gyre_error error;
     for (size_t i = 0; i < s->spec.count; i++)
         CHECK_OK(gyre_transform_new(s->spec.elements[i].type, &s->place.site, (unsigned)i, &s->spec.elements[i].options, &elements[i], &error), &error);
-    fit_elements(elements, s->spec.count, s->dim);
+    fit_elements(elements, s->spec.count, s->dim, s->place.site.stream);
     normals(x, ROWS * s->dim, 26);
     for (int d = 0; d < 2; d++) {
         memcpy(want, x, sizeof x);
