@@ -656,6 +656,12 @@ def test_fits():
             bad("parameters for " + what, [verb[0], other, *verb[1:], "--set", change], 1, "arm learned", *says)
     bad("parameters of a capture", ["plan", other, "--set", "arms.learned.k.fitted=tiny.h5#learned"], 1, "tiny.h5", "gyre-results")
 
+    wild = config("wild.yaml", source=source + "\nfit: {steps: 40, batch: 40, optimiser: {sgd: {rate: 1e6}}, schedule: constant}", grid=None, compare=None, seeds=None,
+                  arms="arms:\n  identity: {k: {chain: [], quantizer: {sym: {bits: 4}}}}\n  learned: {k: {chain: [{scale: {by: one, learn: true}}], quantizer: {sym: {bits: 4}}}}")
+    a = gyre("run", wild, "--out", "wild")
+    check(a.code == 1 and re.search(r"cell FAILED: tiny, layer 0, arm learned .*the fit fails at step \d+ of 40", a.err) and "1 cells computed, 0 found, 0 skipped, 1 failed" in a.err and "1 missing or failed" in a.out,
+          f"a fit that diverges: exit {a.code}, {a.err}")
+
     leak = "source: {capture: tiny.h5, layers: [0], calibration: [text0, text1], leak: deliberate}"
     good("an arm that calibrates on what is evaluated", ["run", fits("leaks.yaml", source=leak, fit=None, extra=", fit: {steps: 4, batch: 40, leak: true}"), "--out", "leaks"], "3 cells OK", "LEAK")
     with h5py.File(os.path.join(WORK, "leaks", "results.h5")) as f:

@@ -222,7 +222,7 @@ static void fits(void **state)
     gyre_error error;
     static const char text[] = "experiment: t\nsource: {capture: a.h5}\nfit: {steps: 20, objective: logit, optimiser: {sgd: {rate: 0.5}}, tokens: 100}\narms:\n"
                                "  own: {k: {chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}, fit: {steps: 30, objective: mse}}}\n"
-                               "  all: {k: {chain: [{householder: {k: 2, start: identity, noise: 0, learn: true}}], quantizer: {sym: {bits: 4}}, fit: {batch: all}}}\n"
+                               "  all: {k: {chain: [{scale: {by: one, learn: true}}], quantizer: {sym: {bits: 4}}, fit: {batch: all}}}\n"
                                "  drawn: {k: {chain: [srht], quantizer: {sym: {bits: 4}}, fit: {draws: 5}}}\n"
                                "  rows: {v: {chain: [{scale: {by: max}}], quantizer: {sym: {bits: 4}}}}\n"
                                "  plain: {v: {chain: [srht], quantizer: {sym: {bits: 4}}}}\n"
