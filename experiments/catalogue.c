@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calibrate/fit.h"
 #include "metrics/metric.h"
 #include "transforms/chain.h"
 
-const char *const gyre_families[] = {"transforms", "quantizers", "metrics", NULL};
+const char *const gyre_families[] = {"transforms", "quantizers", "metrics", "objectives", "optimisers", "fits", NULL};
 const size_t gyre_entry_dims[GYRE_ENTRY_DIMS] = {64, 80, 96, 112, 128, 192, 256, 320, 576};
 static const size_t rate_dims[GYRE_ENTRY_RATES] = {64, 128};
 enum { DIM_MOST = 576 };
@@ -316,6 +317,29 @@ static void metric_entry(const gyre_metric_type *m, gyre_entry *e)
     fact(e, "reads queries", false, (m->reads & GYRE_METRIC_QUERIES) ? "yes" : "no");
 }
 
+static const flag_name objective_flags[] = {
+    {GYRE_OBJECTIVE_QUANTIZES, "quantizes"}, {GYRE_OBJECTIVE_DOCUMENTS, "documents"}, {GYRE_OBJECTIVE_QUERIES, "queries"}, {0, NULL}};
+
+static void objective_entry(const gyre_objective_type *o, gyre_entry *e)
+{
+    unsigned of = o->flags & (GYRE_OBJECTIVE_OF_K | GYRE_OBJECTIVE_OF_V);
+    *e = (gyre_entry){.kind = "objective", .name = o->name, .summary = o->summary, .source = o->source, .options = o->options};
+    fact(e, "unit", false, o->unit);
+    fact(e, "defined for", false, of == GYRE_OBJECTIVE_OF_K ? "K" : of == GYRE_OBJECTIVE_OF_V ? "V" : "K or V");
+    fact_of_flags(e, "flags", o->flags, objective_flags);
+}
+
+static void optimiser_entry(const gyre_optimiser_type *o, gyre_entry *e)
+{
+    *e = (gyre_entry){.kind = "optimiser", .name = o->name, .summary = o->summary, .source = o->source, .options = o->options};
+}
+
+/* The options that every fit has. */
+static void fit_entry(gyre_entry *e)
+{
+    *e = (gyre_entry){.kind = "fit", .name = "fit", .summary = "how the parameters of a codec are found: options of every fit", .source = "docs/configuration.md", .options = gyre_fit_table};
+}
+
 gyre_status gyre_entry_rates(gyre_entry *e, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -354,7 +378,11 @@ static size_t count(void)
         n++;
     for (const gyre_metric_type *const *m = gyre_metric_types; *m != NULL; m++)
         n++;
-    return n;
+    for (const gyre_objective_type *const *o = gyre_objective_types; *o != NULL; o++)
+        n++;
+    for (const gyre_optimiser_type *const *o = gyre_optimiser_types; *o != NULL; o++)
+        n++;
+    return n + 1; /* the options of a fit */
 }
 
 static bool wanted(const char *family, size_t which)
@@ -385,6 +413,18 @@ gyre_status gyre_catalogue(const char *family, gyre_entry **entries, size_t *n, 
     for (size_t i = 0; wanted(family, 2) && gyre_metric_types[i] != NULL; i++, e++) {
         metric_entry(gyre_metric_types[i], e);
         e->family = gyre_families[2];
+    }
+    for (size_t i = 0; wanted(family, 3) && gyre_objective_types[i] != NULL; i++, e++) {
+        objective_entry(gyre_objective_types[i], e);
+        e->family = gyre_families[3];
+    }
+    for (size_t i = 0; wanted(family, 4) && gyre_optimiser_types[i] != NULL; i++, e++) {
+        optimiser_entry(gyre_optimiser_types[i], e);
+        e->family = gyre_families[4];
+    }
+    if (wanted(family, 5)) {
+        fit_entry(e);
+        e++->family = gyre_families[5];
     }
     *n = (size_t)(e - all);
     *entries = all;

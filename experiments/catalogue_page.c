@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calibrate/fit.h"
 #include "experiments/catalogue.h"
 
 enum { REASONS_MOST = 256 };
@@ -94,11 +95,20 @@ static void item(FILE *out, const char *label, const char *text)
     (void)fputc('\n', out);
 }
 
+/* Families whose entries apply everywhere. */
+static bool of_fits(const gyre_entry *e)
+{
+    return strcmp(e->kind, "objective") == 0 || strcmp(e->kind, "optimiser") == 0 || strcmp(e->kind, "fit") == 0;
+}
+
 static void section(FILE *out, const gyre_entry *e)
 {
     (void)fprintf(out, "\n### %s\n\n", e->name);
     markdown(out, e->summary);
-    (void)fprintf(out, " ([formula](definitions.md#%s)).\n\n", e->family);
+    if (e->options == gyre_fit_table)
+        (void)fprintf(out, " ([configuration](configuration.md#fits)).\n\n");
+    else
+        (void)fprintf(out, " ([formula](definitions.md#%s)).\n\n", of_fits(e) ? "calibration" : e->family);
     item(out, "source", e->source);
     item(out, "shown with", e->assumed);
     for (size_t i = 0; i < e->n_facts; i++)
@@ -141,6 +151,8 @@ static const char head[] =
     "and a key bias; where another word of an option applies elsewhere, it has a row. A cell to which a variant does not apply is SKIPPED with the reason; so it is\n"
     "where a model lacks what the variant needs. Flags and the other traits hold with the same options; `by option` tells what another value changes in them: of a\n"
     "range, its ends. Payload bits are those of a block of %d tokens, where its size is fixed.\n"
+    "`learnable` and `learns` stand where gradient calibration finds parameters (a `fit:` block says how), under the option that `by option` names. An objective with the flag\n"
+    "`quantizes` goes through the quantizer, which then needs a straight-through rule; with `documents` a step takes whole documents, with `queries` the capture must hold queries.\n"
     "The flags `token_local`, `fixed_size`, `random_access` and `online` together make a quantizer fit for a served cache (arXiv 2604.19157).\n";
 
 gyre_status gyre_catalogue_page(gyre_entry *entries, size_t n, FILE *out, gyre_error *err)
@@ -157,7 +169,8 @@ gyre_status gyre_catalogue_page(gyre_entry *entries, size_t n, FILE *out, gyre_e
             metrics(out, entries + i, end - i);
             continue;
         }
-        applicability(out, r, entries + i, end - i);
+        if (!of_fits(&entries[i]))
+            applicability(out, r, entries + i, end - i);
         for (size_t k = i; k < end; k++) {
             GYRE_TRY(gyre_entry_rates(&entries[k], err));
             section(out, &entries[k]);

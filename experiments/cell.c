@@ -109,39 +109,62 @@ static void coders_free(coders *c)
         gyre_codec_free(c->codec[g]);
 }
 
-static gyre_status fit(const gyre_layer *l, gyre_codec_group group, const gyre_codec_stream *streams, gyre_codec **codec, gyre_error *err)
+/* Moves the fits of a codec behind those that are there. */
+static gyre_status add_fits(gyre_fits *all, gyre_fits *own, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const float **rows = NULL;
-    gyre_fit_spec specs[2];
-    GYRE_NEW(&rows, 2 * l->n_heads);
-    for (size_t i = 0; i < 2 * l->n_heads; i++)
-        rows[i] = gyre_layer_calibration(l, (gyre_stream)(i / l->n_heads), i % l->n_heads);
-    gyre_calibration data = {.n_heads = l->n_heads, .dim = l->dim, .group = l->group, .score_scale = (double)l->raw.score_scale, .window = l->raw.sliding_window,
-                             .rows = {.documents = l->n_calibration, .tokens = l->tokens, .x = {rows, rows + l->n_heads}, .pos = l->calibration_pos}};
-    for (size_t s = 0; s < group.n; s++)
-        gyre_fit_defaults(&specs[s]);
-    GYRE_TRY(gyre_calibrate(streams, group.n, specs, &data, NULL, NULL, codec, NULL, err));
+    gyre_fits sum = {.count = all->count + own->count};
+    if (own->count == 0)
+        return GYRE_OK;
+    GYRE_NEW(&sum.items, sum.count);
+    for (size_t i = 0; i < sum.count; i++)
+        sum.items[i] = i < all->count ? all->items[i] : own->items[i - all->count];
+    free(all->items);
+    free(own->items);
+    *own = (gyre_fits){0};
+    *all = sum;
 done:
-    free(rows);
     return st;
 }
 
-static gyre_status coders_new(const gyre_layer *l, const gyre_arm *arm, uint64_t campaign_seed, uint32_t seed, coders *c, gyre_error *err)
+/* `leak: true` calibrates, and chooses, by the very documents that are evaluated. */
+static gyre_status fit(const gyre_layer *l, const gyre_cell_ask *ask, gyre_codec_group group, const gyre_codec_stream *streams, gyre_codec **codec, gyre_fits *fits, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    const float **heads = NULL;
+    gyre_fit_spec specs[2];
+    gyre_fits own = {0};
+    bool leak = ask->arm->fit[group.stream[0]].own.leak;
+    GYRE_NEW(&heads, 4 * l->n_heads);
+    gyre_calibration data = {.n_heads = l->n_heads, .dim = l->dim, .group = l->group, .score_scale = (double)l->raw.score_scale, .window = l->raw.sliding_window};
+    gyre_layer_fit_rows(l, leak ? GYRE_USE_EVALUATE : GYRE_USE_CALIBRATE, heads, &data.rows);
+    gyre_layer_fit_rows(l, leak ? GYRE_USE_EVALUATE : GYRE_USE_VALIDATE, heads + 2 * l->n_heads, &data.validation);
+    for (size_t s = 0; s < group.n; s++)
+        specs[s] = ask->arm->fit[group.stream[s]];
+    GYRE_TRY(gyre_calibrate(streams, group.n, specs, &data, ask->fitted[group.stream[0]], ask->stop, codec, &own, err));
+    GYRE_TRY(add_fits(fits, &own, err));
+done:
+    gyre_fits_free(&own);
+    free(heads);
+    return st;
+}
+
+static gyre_status coders_new(const gyre_layer *l, const gyre_cell_ask *ask, uint32_t seed, coders *c, gyre_fits *fits, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_arm *arm = ask->arm;
     gyre_site *sites[2] = {NULL, NULL};
     for (int s = 0; s < 2; s++) {
         GYRE_NEW(&sites[s], l->n_heads);
         for (size_t h = 0; h < l->n_heads; h++)
-            sites[s][h] = gyre_cell_site(l, (gyre_stream)s, h, campaign_seed, seed);
+            sites[s][h] = gyre_cell_site(l, (gyre_stream)s, h, ask->campaign_seed, seed);
     }
     for (c->n = 0; c->n < gyre_arm_groups(arm, c->group); c->n++) {
         gyre_codec_group group = c->group[c->n];
         gyre_codec_stream streams[2];
         for (size_t s = 0; s < group.n; s++)
             streams[s] = (gyre_codec_stream){&arm->codec[group.stream[s]], sites[group.stream[s]]};
-        GYRE_TRY(fit(l, group, streams, &c->codec[c->n], err));
+        GYRE_TRY(fit(l, ask, group, streams, &c->codec[c->n], fits, err));
     }
 done:
     free(sites[0]);
@@ -172,7 +195,7 @@ static gyre_status code_document(const gyre_layer *l, const coders *c, size_t g,
     }
     GYRE_TRY(reserve(&w->packed[g], gyre_codec_most_bytes(c->codec[g], l->tokens) + 1, err));
     GYRE_TRY(reserve(&w->scratch, gyre_codec_scratch(c->codec[g], l->tokens), err));
-    const int32_t *pos = l->pos + document * l->tokens;
+    const int32_t *pos = l->part[GYRE_USE_EVALUATE].pos + document * l->tokens;
     st = gyre_codec_encode(c->codec[g], x, l->tokens, pos, w->packed[g].bytes, &w->packed_size[g], w->scratch.bytes, err);
     if (st != GYRE_OK) {
         (void)gyre_error_context(err, "layer %u, document %zu", l->raw.layer, document);
@@ -249,11 +272,19 @@ static gyre_status attention_buffers(const gyre_layer *l, gyre_cell_work *w, gyr
     return gyre_attention_work_new(n, l->tokens, l->dim, &w->attention, err);
 }
 
-/* Mean over units of the centred K error, for the flag. Keys that are read by the query have no error of their own to hold against the floor. */
-static void flag_floor(const gyre_layer *l, const gyre_arm *arm, bool by_query, double sum, gyre_cell *cell)
+/* Is the mean over units of the centred K error near what the capture's storage lost? Keys that are read by the query have no error of their own to hold against it. */
+static bool near_floor(const gyre_layer *l, const gyre_arm *arm, bool by_query, double sum)
 {
     double floor = l->raw.floor_nmse_centred, units = (double)(l->n_evaluation * l->n_heads);
-    cell->flags = arm->codes[GYRE_K] && !by_query && floor > 0.0 && sum / units < floor_factor * floor ? "storage_floor" : "";
+    return arm->codes[GYRE_K] && !by_query && floor > 0.0 && sum / units < floor_factor * floor;
+}
+
+static bool leaks(const gyre_arm *arm)
+{
+    bool leak = false;
+    for (int s = 0; s < 2; s++)
+        leak = leak || (arm->fit[s].own.leak && gyre_arm_uses(arm, (gyre_stream)s) != GYRE_FIT_NOTHING);
+    return leak;
 }
 
 /* Metrics of one document, whose decoded rows are in w; sums for the flag and the bits read. */
@@ -304,31 +335,45 @@ static void count_bits(const gyre_layer *l, const coders *c, const double bytes[
     cell->read_bits = read->values[GYRE_K] + read->values[GYRE_V] > 0.0 ? fetched / streams : cell->payload_bits;
 }
 
-gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_arm *arm, const gyre_metric_type *const *metrics, size_t n_metrics, uint64_t campaign_seed,
-                              gyre_cell *cell, gyre_cell_work *w, gyre_error *err)
+gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_cell_ask *ask, gyre_cell *cell, gyre_fits *fits, gyre_cell_work *w, gyre_error *err)
 {
+    static const char *const flags[] = {"", "storage_floor", "leak", "storage_floor,leak"};
     gyre_status st = GYRE_OK;
+    const gyre_arm *arm = ask->arm;
     coders c = {0};
     reading read = {0};
     unsigned reads = 0;
     double bytes[2] = {0.0, 0.0}, centred = 0.0;
-    for (size_t m = 0; m < n_metrics; m++)
-        reads |= gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? metrics[m]->reads : 0;
+    *fits = (gyre_fits){0};
+    for (size_t m = 0; m < ask->n_metrics; m++)
+        reads |= gyre_metric_applies(ask->metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? ask->metrics[m]->reads : 0;
     if (reads & GYRE_METRIC_QUERIES)
         GYRE_TRY(attention_buffers(l, w, err));
-    GYRE_TRY(coders_new(l, arm, campaign_seed, cell->seed, &c, err));
+    GYRE_TRY(coders_new(l, ask, cell->seed, &c, fits, err));
     for (size_t d = 0; d < l->n_evaluation; d++) {
         for (size_t g = 0; g < c.n; g++) {
             GYRE_TRY(code_document(l, &c, g, d, w, err));
             bytes[g] += (double)w->packed_size[g];
         }
-        GYRE_TRY(measure_document(l, arm, &c, metrics, n_metrics, reads, d, cell, w, &read, &centred, err));
+        GYRE_TRY(measure_document(l, arm, &c, ask->metrics, ask->n_metrics, reads, d, cell, w, &read, &centred, err));
     }
     count_bits(l, &c, bytes, &read, cell);
     cell->n_documents = l->n_evaluation;
     cell->n_heads = l->n_heads;
-    flag_floor(l, arm, read.codec[GYRE_K] != NULL, centred, cell);
+    cell->flags = flags[(near_floor(l, arm, read.codec[GYRE_K] != NULL, centred) ? 1 : 0) + (leaks(arm) ? 2 : 0)];
 done:
+    if (st != GYRE_OK)
+        gyre_fits_free(fits);
     coders_free(&c);
+    return st;
+}
+
+gyre_status gyre_cell_fit(const gyre_layer *l, const gyre_cell_ask *ask, uint32_t seed, gyre_error *err)
+{
+    coders c = {0};
+    gyre_fits fits = {0};
+    gyre_status st = coders_new(l, ask, seed, &c, &fits, err);
+    coders_free(&c);
+    gyre_fits_free(&fits);
     return st;
 }

@@ -2,6 +2,8 @@
 #ifndef GYRE_EXPERIMENTS_CELL_H
 #define GYRE_EXPERIMENTS_CELL_H
 
+#include <signal.h>
+
 #include "experiments/config.h"
 #include "experiments/layer.h"
 #include "results/table.h"
@@ -24,9 +26,22 @@ size_t gyre_arm_groups(const gyre_arm *arm, gyre_codec_group groups[2]);
 /* What the metrics of a configuration read together. */
 unsigned gyre_metrics_read(const gyre_metric_type *const *metrics, size_t n);
 
-/* Fills values, bits, flags and n_documents, n_heads of `cell`; values (owned by the caller, [metric][document][head]) must be there. A failure of the arm itself (a value
- * out of a format's range) is returned as an error: the runner marks the cell FAILED with the message. */
-gyre_status gyre_cell_compute(const gyre_layer *layer, const gyre_arm *arm, const gyre_metric_type *const *metrics, size_t n_metrics, uint64_t campaign_seed,
-                              gyre_cell *cell, gyre_cell_work *work, gyre_error *err);
+/* What is asked of a cell. */
+typedef struct gyre_cell_ask {
+    const gyre_arm *arm;
+    const gyre_metric_type *const *metrics;
+    size_t n_metrics;
+    uint64_t campaign_seed;
+    const gyre_fits *fitted[2];        /* by stream: parameters that another run found, or NULL */
+    const volatile sig_atomic_t *stop; /* ends a fit; may be NULL */
+} gyre_cell_ask;
+
+/* Fills values, bits, flags and n_documents, n_heads of `cell`; values (owned by the caller, [metric][document][head]) must be there. What was learned or drawn arrives in *fits, K before V,
+ * freed by the caller. A failure of the arm itself (a value out of a format's range, a fit that diverges) is returned as an error: the runner marks the cell FAILED with the message;
+ * GYRE_E_INTERRUPTED: nothing is known of the cell. */
+gyre_status gyre_cell_compute(const gyre_layer *layer, const gyre_cell_ask *ask, gyre_cell *cell, gyre_fits *fits, gyre_cell_work *work, gyre_error *err);
+
+/* Builds and fits the codecs of an arm, as a cell of this seed does, and forgets them: for who wants to know how long that takes. */
+gyre_status gyre_cell_fit(const gyre_layer *layer, const gyre_cell_ask *ask, uint32_t seed, gyre_error *err);
 
 #endif

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"experiment", "source", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", NULL};
-static const char *const source_keys[] = {"capture", "layers", "calibration", "evaluation", "leak", NULL};
+static const char *const top_keys[] = {"experiment", "source", "fit", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", NULL};
+static const char *const source_keys[] = {"capture", "layers", "calibration", "validation", "evaluation", "leak", NULL};
 static const char *const compare_keys[] = {"arm", "against", "metric", "margin", "alpha", "family", NULL};
 
 /* ---- source ---- */
@@ -31,6 +31,14 @@ done:
     return st;
 }
 
+static void overlap(gyre_config *c, const gyre_yaml_node *source, const char *key, const char *const *a, size_t n, const char *does, const char *const *b, size_t m, const char *also)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < m && !c->leak; j++)
+            if (strcmp(a[i], b[j]) == 0)
+                gyre_yaml_fault(c->yaml, gyre_yaml_get(source, key), "source", "document '%.60s' both %s and %s: separate them, or say leak: deliberate", a[i], does, also);
+}
+
 static void check_overlap(gyre_config *c, const gyre_yaml_node *source)
 {
     const gyre_yaml_node *leak = gyre_yaml_get(source, "leak");
@@ -40,11 +48,9 @@ static void check_overlap(gyre_config *c, const gyre_yaml_node *source)
         if (!c->leak)
             gyre_yaml_fault(c->yaml, leak, "source.leak", "'%.40s': the only value is deliberate", word);
     }
-    for (size_t i = 0; i < c->n_calibration; i++)
-        for (size_t j = 0; j < c->n_evaluation && !c->leak; j++)
-            if (strcmp(c->calibration[i], c->evaluation[j]) == 0)
-                gyre_yaml_fault(c->yaml, gyre_yaml_get(source, "calibration"), "source",
-                                "document '%.60s' both calibrates and is evaluated: separate them, or say leak: deliberate", c->calibration[i]);
+    overlap(c, source, "calibration", c->calibration, c->n_calibration, "calibrates", c->evaluation, c->n_evaluation, "is evaluated");
+    overlap(c, source, "validation", c->validation, c->n_validation, "validates", c->evaluation, c->n_evaluation, "is evaluated");
+    overlap(c, source, "validation", c->validation, c->n_validation, "validates", c->calibration, c->n_calibration, "calibrates");
 }
 
 static gyre_status read_source(gyre_config *c, const gyre_yaml_node *root, gyre_error *err)
@@ -71,6 +77,7 @@ static gyre_status read_source(gyre_config *c, const gyre_yaml_node *root, gyre_
             c->layers[c->n_layers++] = (uint32_t)layer;
     }
     GYRE_TRY(names_of(c, gyre_yaml_get(source, "calibration"), "source.calibration", &c->calibration, &c->n_calibration, err));
+    GYRE_TRY(names_of(c, gyre_yaml_get(source, "validation"), "source.validation", &c->validation, &c->n_validation, err));
     GYRE_TRY(names_of(c, gyre_yaml_get(source, "evaluation"), "source.evaluation", &c->evaluation, &c->n_evaluation, err));
     check_overlap(c, source);
 done:
@@ -221,7 +228,7 @@ typedef struct text {
 
 __attribute__((format(printf, 2, 3))) static void add(text *t, const char *format, ...)
 {
-    char line[2 * GYRE_CODEC_TEXT + 512];
+    char line[2 * GYRE_ARM_TEXT + 512];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(line, sizeof line, format, args);
@@ -261,8 +268,6 @@ static gyre_status resolve(gyre_config *c, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     text all = {0}, analysis = {0};
-    for (size_t i = 0; i < c->n_arms; i++)
-        GYRE_TRY(gyre_config_expand(c, &c->arms[i], err));
     add(&all, "experiment %s\ncampaign_seed %llu\nseeds %u\n", c->experiment, (unsigned long long)c->campaign_seed, c->seeds);
     for (size_t i = 0; i < c->n_captures; i++)
         add(&all, "capture %s\n", c->captures[i]);
@@ -272,6 +277,8 @@ static gyre_status resolve(gyre_config *c, gyre_error *err)
     add(&all, "\n");
     for (size_t i = 0; i < c->n_calibration; i++)
         add(&all, "calibration %s\n", c->calibration[i]);
+    for (size_t i = 0; i < c->n_validation; i++)
+        add(&all, "validation %s\n", c->validation[i]);
     for (size_t i = 0; i < c->n_evaluation; i++)
         add(&all, "evaluation %s\n", c->evaluation[i]);
     add(&all, "leak %s\n", c->leak ? "deliberate" : "none");
@@ -279,11 +286,9 @@ static gyre_status resolve(gyre_config *c, gyre_error *err)
         add(&all, "metric %s\n", c->metrics[i]->name);
     for (size_t i = 0; i < c->n_points; i++) {
         const gyre_arm_point *p = &c->points[i];
-        char k[GYRE_CODEC_TEXT] = "exact", v[GYRE_CODEC_TEXT] = "exact";
-        if (p->arm.codes[0])
-            gyre_codec_canonical(&p->arm.codec[0], k, sizeof k);
-        if (p->arm.codes[1])
-            gyre_codec_canonical(&p->arm.codec[1], v, sizeof v);
+        char k[GYRE_ARM_TEXT], v[GYRE_ARM_TEXT];
+        gyre_arm_canonical(&p->arm, GYRE_K, k, sizeof k);
+        gyre_arm_canonical(&p->arm, GYRE_V, v, sizeof v);
         add(&all, "arm %s point=%s k=%s v=%s\n", p->arm.name, p->point, k, v);
     }
     add_compare(&analysis, c);
@@ -309,8 +314,10 @@ void gyre_config_free(gyre_config *c)
     for (size_t i = 0; i < c->n_axes; i++) {
         free(c->axes[i].words);
         free(c->axes[i].parts);
+        free(c->axes[i].objectives);
     }
     free(c->calibration);
+    free(c->validation);
     free(c->evaluation);
     free(c->arms);
     free(c->compare);
@@ -336,6 +343,24 @@ done:
     return st;
 }
 
+/* Fits, arms and grid, and the points that they make. */
+static gyre_status read_points(gyre_config *c, const gyre_yaml_node *root, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t before = gyre_yaml_faults(c->yaml);
+    gyre_fit_defaults(&c->fit);
+    if (gyre_yaml_get(root, "fit") != NULL)
+        gyre_config_read_fit(c, gyre_yaml_get(root, "fit"), "fit", &c->fit);
+    GYRE_TRY(gyre_config_read_arms(c, root, err));
+    GYRE_TRY(gyre_config_read_grid(c, root, err));
+    if (gyre_yaml_faults(c->yaml) > before)
+        goto done; /* parts of arms are missing */
+    GYRE_TRY(gyre_config_expand(c, root, err));
+    gyre_config_check_fits(c, root);
+done:
+    return st;
+}
+
 gyre_status gyre_config_read(const char *path, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -351,8 +376,7 @@ gyre_status gyre_config_read(const char *path, const char *const *sets, size_t n
         gyre_yaml_keys(c->yaml, root, "", top_keys);
         read_numbers(c, root);
         GYRE_TRY(read_source(c, root, err));
-        GYRE_TRY(gyre_config_read_arms(c, root, err));
-        GYRE_TRY(gyre_config_read_grid(c, root, err));
+        GYRE_TRY(read_points(c, root, err));
         read_metrics(c, root);
         GYRE_TRY(read_compare(c, root, err));
     }

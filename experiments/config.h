@@ -5,7 +5,7 @@
 #ifndef GYRE_EXPERIMENTS_CONFIG_H
 #define GYRE_EXPERIMENTS_CONFIG_H
 
-#include "codec/codec.h"
+#include "calibrate/fit.h"
 #include "core/sha256.h"
 #include "core/yaml.h"
 #include "metrics/metric.h"
@@ -19,17 +19,26 @@ enum {
     GYRE_CONFIG_COMPARE = 128,
     GYRE_CONFIG_METRICS = 16,
     GYRE_CONFIG_DOCUMENTS = 1024,
-    GYRE_CONFIG_SEEDS = 100000
+    GYRE_CONFIG_SEEDS = 100000,
+    GYRE_ARM_TEXT = GYRE_CODEC_TEXT + GYRE_FIT_TEXT + 512
 };
+
+/* `fitted: RESULTS.h5#SELECTOR`: parameters that another run found. */
+typedef struct gyre_fitted_from {
+    gyre_option_file file;
+    const char *selector; /* NULL: the codec learns its own */
+} gyre_fitted_from;
 
 typedef struct gyre_arm {
     const char *name;
     bool codes[2]; /* by gyre_stream */
     gyre_codec_spec codec[2];
+    gyre_fit_spec fit[2];
+    gyre_fitted_from fitted[2];
 } gyre_arm;
 
-/* One axis of the grid: a place in codecs and the values it takes. An axis over whole chains or quantizers has a name for each, and the part itself. */
-typedef enum gyre_axis_part { GYRE_AXIS_OPTION, GYRE_AXIS_CHAIN, GYRE_AXIS_QUANTIZER } gyre_axis_part;
+/* One axis of the grid: a place in codecs and the values it takes. An axis over whole parts (chains, quantizers, objectives) has a name for each, and the part itself. */
+typedef enum gyre_axis_place { GYRE_AXIS_QUANTIZER, GYRE_AXIS_CHAIN, GYRE_AXIS_ORDER, GYRE_AXIS_FIT, GYRE_AXIS_OBJECTIVE, GYRE_AXIS_OPTIMISER } gyre_axis_place;
 
 typedef struct gyre_axis {
     const char *path;     /* as written */
@@ -37,11 +46,13 @@ typedef struct gyre_axis {
     const char *label;    /* the end of the path that tells it from the other axes */
     const char *arm;      /* restricts to one arm, or NULL */
     bool on[2];           /* streams it may act on */
-    const char *element;  /* chain element whose option it is; NULL: the quantizer's, or the codec's own */
-    bool own;             /* an option of the codec itself (order) */
-    gyre_axis_part part;
-    gyre_codec_spec *parts; /* [n_values] where part is no option: its chain, or its quantizer and options */
+    gyre_axis_place place;
+    bool whole;           /* replaces all of the place, not an option there */
+    const char *element;  /* CHAIN: the element whose option it is */
     const char *option;
+    gyre_codec_spec *parts;    /* [n_values] of whole chains and quantizers */
+    gyre_fit_spec *objectives; /* [n_values] of whole objectives */
+    bool acts;            /* on some point */
     size_t n_values;
     const char *values[GYRE_CONFIG_VALUES];
 } gyre_axis;
@@ -56,7 +67,7 @@ typedef struct gyre_compare_spec {
 typedef struct gyre_arm_point {
     gyre_arm arm;
     char point[GYRE_OPTION_TEXT]; /* "bits=4,group=32"; "" where no axis acts */
-    bool seeded;
+    bool seeded; /* draws random numbers: in the chain, in the quantizer, or for the batches of a fit */
 } gyre_arm_point;
 
 typedef struct gyre_config {
@@ -68,9 +79,10 @@ typedef struct gyre_config {
     bool all_layers;
     size_t n_layers;
     uint32_t layers[GYRE_CONFIG_LAYERS];
-    size_t n_calibration, n_evaluation; /* named documents; 0: the default split */
-    const char **calibration, **evaluation;
+    size_t n_calibration, n_validation, n_evaluation; /* named documents; 0: the default split */
+    const char **calibration, **validation, **evaluation;
     bool leak;
+    gyre_fit_spec fit; /* defaults of all arms */
     size_t n_arms;
     gyre_arm *arms;
     size_t n_axes;
@@ -91,5 +103,15 @@ typedef struct gyre_config {
 /* `sets`: n_sets assignments path=value, applied in order. On GYRE_E_CONFIG `report`, when not NULL, receives the whole list of faults (caller frees). */
 gyre_status gyre_config_read(const char *path, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err);
 void gyre_config_free(gyre_config *config);
+
+/* What a stream of an arm has to fit (gyre_fit_use); nothing where it is left exact. */
+unsigned gyre_arm_uses(const gyre_arm *arm, gyre_stream stream);
+
+/* Does a stream learn, or take over what was learned? */
+bool gyre_arm_learns(const gyre_arm *arm);
+
+/* Everything that a stream's values depend on in the configuration: the codec, and ";fit=..." with what acts there: the whole fit where something is learned or drawn, tokens and leak where
+ * closed forms are fitted and they are not the defaults; ";fitted=sha256:HEX#SELECTOR" instead of a fit that another run made. "exact" for a stream that is left as it is. */
+void gyre_arm_canonical(const gyre_arm *arm, gyre_stream stream, char *text, size_t size);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const arm_keys[] = {"k", "v", "both", NULL};
-static const char *const codec_keys[] = {"chain", "quantizer", "order", NULL};
+static const char *const codec_keys[] = {"chain", "quantizer", "order", "fit", "fitted", NULL};
 
 /* One item, or every item of a list. */
 size_t gyre_config_items(const gyre_yaml_node *node)
@@ -35,9 +35,7 @@ bool gyre_config_name(gyre_yaml *yaml, const gyre_yaml_node *node, const char *p
     return ok;
 }
 
-/* "name" or {name: {options}}; false with a fault otherwise. */
-static bool named(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, const char **name, const gyre_yaml_node **name_node,
-                  const gyre_yaml_node **options)
+bool gyre_config_named(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, const char **name, const gyre_yaml_node **name_node, const gyre_yaml_node **options)
 {
     *options = NULL;
     *name_node = node;
@@ -71,7 +69,7 @@ static void read_element(gyre_config *c, const gyre_yaml_node *node, const char 
     const char *name;
     const gyre_yaml_node *options, *name_node;
     gyre_error error;
-    if (!named(c->yaml, node, path, &name, &name_node, &options))
+    if (!gyre_config_named(c->yaml, node, path, &name, &name_node, &options))
         return;
     for (const gyre_chain_alias *a = gyre_chain_aliases; a->name != NULL; a++)
         if (strcmp(a->name, name) == 0) {
@@ -110,7 +108,7 @@ void gyre_config_read_quantizer(gyre_config *c, const gyre_yaml_node *node, cons
 {
     const char *name;
     const gyre_yaml_node *options, *name_node;
-    if (!named(c->yaml, node, path, &name, &name_node, &options))
+    if (!gyre_config_named(c->yaml, node, path, &name, &name_node, &options))
         return;
     codec->quantizer = gyre_quantizer_find(name);
     if (codec->quantizer == NULL) {
@@ -126,9 +124,10 @@ void gyre_config_read_quantizer(gyre_config *c, const gyre_yaml_node *node, cons
     (void)gyre_yaml_options(c->yaml, options, node, at, codec->quantizer->options, &codec->options);
 }
 
-static void read_codec(gyre_config *c, const gyre_yaml_node *node, const char *path, const bool streams[2], gyre_codec_spec *codec)
+static void read_codec(gyre_config *c, const gyre_yaml_node *node, const char *path, const bool streams[2], gyre_arm *arm, int stream)
 {
     char at[GYRE_CONFIG_PATH], why[GYRE_WHY];
+    gyre_codec_spec *codec = &arm->codec[stream];
     if (!gyre_yaml_want(c->yaml, node, path, GYRE_YAML_MAP))
         return;
     size_t before = gyre_yaml_faults(c->yaml);
@@ -146,6 +145,12 @@ static void read_codec(gyre_config *c, const gyre_yaml_node *node, const char *p
     (void)snprintf(at, sizeof at, "%.200s.order", path);
     if (order != NULL && gyre_yaml_want(c->yaml, order, at, GYRE_YAML_SCALAR) && !gyre_option_parse(gyre_codec_table, &codec->own, order->text, why))
         gyre_yaml_fault(c->yaml, order, at, "%s", why);
+    (void)snprintf(at, sizeof at, "%.200s.fit", path);
+    if (gyre_yaml_get(node, "fit") != NULL)
+        gyre_config_read_fit(c, gyre_yaml_get(node, "fit"), at, &arm->fit[stream]);
+    (void)snprintf(at, sizeof at, "%.200s.fitted", path);
+    if (gyre_yaml_get(node, "fitted") != NULL)
+        gyre_config_read_fitted(c, gyre_yaml_get(node, "fitted"), at, &arm->fitted[stream]);
     for (int s = 0; s < 2 && gyre_yaml_faults(c->yaml) == before; s++)
         if (streams[s] && !gyre_chain_check(&codec->chain, (gyre_stream)s, why))
             gyre_yaml_fault(c->yaml, chain != NULL ? chain : node, path, "the chain is ill-typed: %s", why);
@@ -155,6 +160,7 @@ static void read_arm(gyre_config *c, const gyre_yaml_node *node, gyre_arm *arm)
 {
     char path[GYRE_CONFIG_PATH];
     (void)snprintf(path, sizeof path, "arms.%.100s", arm->name);
+    arm->fit[0] = arm->fit[1] = c->fit;
     if (!gyre_yaml_want(c->yaml, node, path, GYRE_YAML_MAP))
         return;
     gyre_yaml_keys(c->yaml, node, path, arm_keys);
@@ -168,12 +174,14 @@ static void read_arm(gyre_config *c, const gyre_yaml_node *node, gyre_arm *arm)
         arm->codes[s] = true;
         if (both != NULL && s == 1) { /* read once; checked for both streams */
             arm->codec[1] = arm->codec[0];
+            arm->fit[1] = arm->fit[0];
+            arm->fitted[1] = arm->fitted[0];
             continue;
         }
         bool streams[2] = {s == 0, s == 1 || both != NULL};
         char at[GYRE_CONFIG_PATH];
         (void)snprintf(at, sizeof at, "%.200s.%s", path, both != NULL ? "both" : s == 0 ? "k" : "v");
-        read_codec(c, own, at, streams, &arm->codec[s]);
+        read_codec(c, own, at, streams, arm, s);
     }
 }
 

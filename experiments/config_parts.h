@@ -1,4 +1,4 @@
-/* What the parts of the configuration reader share: config.c (whole, source, comparisons), config_arms.c, config_grid.c. */
+/* What the parts of the configuration reader share: config.c (whole, source, comparisons), config_arms.c, config_fit.c, config_grid.c. */
 #ifndef GYRE_EXPERIMENTS_CONFIG_PARTS_H
 #define GYRE_EXPERIMENTS_CONFIG_PARTS_H
 
@@ -17,16 +17,27 @@ void gyre_config_unknown(gyre_yaml *yaml, const gyre_yaml_node *node, const char
 /* A name of letters, digits, - and _, at most 60; a fault otherwise. */
 bool gyre_config_name(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, const char *what);
 
+/* "name" or {name: {options}}; false with a fault otherwise. */
+bool gyre_config_named(gyre_yaml *yaml, const gyre_yaml_node *node, const char *path, const char **name, const gyre_yaml_node **name_node, const gyre_yaml_node **options);
+
 /* Parts of a codec. */
 void gyre_config_read_chain(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_chain_spec *chain);
 void gyre_config_read_quantizer(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_codec_spec *codec);
+
+/* Fits (config_fit.c): a block over the defaults that *fit holds, an objective alone, where the parameters of another run are. */
+void gyre_config_read_fit(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_fit_spec *fit);
+void gyre_config_read_objective(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_fit_spec *fit);
+void gyre_config_read_fitted(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_fitted_from *fitted);
+
+/* Every point of every arm against what it fits, one fault a codec. */
+void gyre_config_check_fits(gyre_config *c, const gyre_yaml_node *root);
 
 gyre_status gyre_config_read_arms(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 const gyre_arm *gyre_config_arm(const gyre_config *c, const char *name);
 
 gyre_status gyre_config_read_grid(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 
-/* Appends all points of an arm: grid values that act on it, first axis slowest. */
-gyre_status gyre_config_expand(gyre_config *c, const gyre_arm *arm, gyre_error *err);
+/* Appends all points of all arms: grid values that act on them, first axis slowest. A fault for an axis that acts nowhere. */
+gyre_status gyre_config_expand(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 
 #endif

@@ -21,9 +21,8 @@ static void repack_ints(const int32_t *x, size_t each, gyre_documents docs, int3
 }
 
 /* Queries: [doc, query, q_head, dim] -> [document][head][group][query][dim]; the heads of a group keep the capture's order. */
-static void repack_queries(gyre_layer *l, gyre_documents docs)
+static void repack_queries(const gyre_layer *l, gyre_documents docs, float *out)
 {
-    float *out = l->q;
     for (size_t d = 0; d < docs.count; d++)
         for (size_t h = 0; h < l->n_heads; h++)
             for (size_t qh = 0; qh < l->raw.n_q_heads; qh++) {
@@ -68,7 +67,28 @@ static gyre_status check_groups(const gyre_layer *l, gyre_error *err)
     return GYRE_OK;
 }
 
-gyre_status gyre_layer_load(gyre_capture *capture, size_t index, gyre_documents evaluation, gyre_documents calibration, gyre_layer **out, gyre_error *err)
+/* Rows, positions and queries of the documents of one use. */
+static gyre_status fill_part(const gyre_layer *l, const gyre_capture_data *info, gyre_documents docs, gyre_layer_part *p, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    p->count = docs.count;
+    for (int s = 0; s < 2; s++) {
+        GYRE_NEW(&p->rows[s], docs.count * l->n_heads * l->tokens * l->dim);
+        repack(s == GYRE_K ? l->raw.k : l->raw.v, l->tokens, l->n_heads, l->dim, docs, p->rows[s]);
+    }
+    GYRE_NEW(&p->pos, docs.count * l->tokens);
+    GYRE_NEW(&p->query_pos, docs.count * l->queries);
+    repack_ints(info->pos, l->tokens, docs, p->pos);
+    if (l->raw.q != NULL) {
+        repack_ints(info->query_pos, l->queries, docs, p->query_pos);
+        GYRE_NEW(&p->q, docs.count * l->queries * l->raw.n_q_heads * l->dim);
+        repack_queries(l, docs, p->q);
+    }
+done:
+    return st;
+}
+
+gyre_status gyre_layer_load(gyre_capture *capture, size_t index, const gyre_split *split, gyre_layer **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_capture_data *info = gyre_capture_info(capture);
@@ -81,33 +101,19 @@ gyre_status gyre_layer_load(gyre_capture *capture, size_t index, gyre_documents 
     l->dim = l->raw.dim;
     l->tokens = info->n_tokens;
     l->queries = info->n_queries;
-    l->n_evaluation = evaluation.count;
-    l->n_calibration = calibration.count;
-    GYRE_NEW(&mean, l->dim);
+    l->n_evaluation = split->use[GYRE_USE_EVALUATE].count;
     l->group = l->raw.n_q_heads / l->n_heads;
-    size_t row = l->n_heads * l->tokens * l->dim;
+    if (l->raw.q != NULL)
+        GYRE_TRY(check_groups(l, err));
+    for (int u = 0; u < GYRE_USES; u++)
+        GYRE_TRY(fill_part(l, info, split->use[u], &l->part[u], err));
+    GYRE_NEW(&mean, l->dim);
     for (int s = 0; s < 2; s++) {
-        const float *x = s == GYRE_K ? l->raw.k : l->raw.v;
-        GYRE_NEW(&l->rows[s], evaluation.count * row);
-        GYRE_NEW(&l->calibration[s], calibration.count * row);
-        GYRE_NEW(&l->energy[s], evaluation.count * l->n_heads);
-        GYRE_NEW(&l->energy_centred[s], evaluation.count * l->n_heads);
-        repack(x, l->tokens, l->n_heads, l->dim, evaluation, l->rows[s]);
-        repack(x, l->tokens, l->n_heads, l->dim, calibration, l->calibration[s]);
+        GYRE_NEW(&l->energy[s], l->n_evaluation * l->n_heads);
+        GYRE_NEW(&l->energy_centred[s], l->n_evaluation * l->n_heads);
         energies(l, (gyre_stream)s, mean);
     }
-    GYRE_NEW(&l->pos, evaluation.count * l->tokens);
-    GYRE_NEW(&l->calibration_pos, calibration.count * l->tokens);
-    GYRE_NEW(&l->query_pos, evaluation.count * l->queries);
-    repack_ints(info->pos, l->tokens, evaluation, l->pos);
-    repack_ints(info->pos, l->tokens, calibration, l->calibration_pos);
-    GYRE_NEW(&l->exact, evaluation.count * l->n_heads);
-    if (l->raw.q != NULL) {
-        GYRE_TRY(check_groups(l, err));
-        repack_ints(info->query_pos, l->queries, evaluation, l->query_pos);
-        GYRE_NEW(&l->q, evaluation.count * l->queries * l->raw.n_q_heads * l->dim);
-        repack_queries(l, evaluation);
-    }
+    GYRE_NEW(&l->exact, l->n_evaluation * l->n_heads);
     free(l->raw.k);
     free(l->raw.v);
     free(l->raw.q);
@@ -126,33 +132,39 @@ void gyre_layer_free(gyre_layer *l)
         return;
     for (size_t i = 0; l->exact != NULL && i < l->n_evaluation * l->n_heads; i++)
         gyre_attention_free(l->exact[i]);
+    for (int u = 0; u < GYRE_USES; u++) {
+        gyre_layer_part *p = &l->part[u];
+        free(p->rows[0]);
+        free(p->rows[1]);
+        free(p->pos);
+        free(p->query_pos);
+        free(p->q);
+    }
     for (int s = 0; s < 2; s++) {
-        free(l->rows[s]);
-        free(l->calibration[s]);
         free(l->energy[s]);
         free(l->energy_centred[s]);
     }
     free(l->exact);
-    free(l->pos);
-    free(l->calibration_pos);
-    free(l->query_pos);
-    free(l->q);
     gyre_capture_layer_free(&l->raw);
     free(l);
 }
 
 const float *gyre_layer_rows(const gyre_layer *l, gyre_stream stream, size_t head)
 {
-    return l->rows[stream] + head * l->n_evaluation * l->tokens * l->dim;
+    return l->part[GYRE_USE_EVALUATE].rows[stream] + head * l->n_evaluation * l->tokens * l->dim;
 }
 
-const float *gyre_layer_calibration(const gyre_layer *l, gyre_stream stream, size_t head)
+void gyre_layer_fit_rows(const gyre_layer *l, gyre_use use, const float **heads, gyre_rows *out)
 {
-    return l->calibration[stream] + head * l->n_calibration * l->tokens * l->dim;
+    const gyre_layer_part *p = &l->part[use];
+    for (size_t i = 0; i < 2 * l->n_heads; i++)
+        heads[i] = p->rows[i / l->n_heads] + i % l->n_heads * p->count * l->tokens * l->dim;
+    *out = (gyre_rows){.documents = p->count, .tokens = l->tokens, .queries = p->q != NULL ? l->queries : 0, .x = {heads, heads + l->n_heads}, .pos = p->pos, .q = p->q, .query_pos = p->query_pos};
 }
 
 gyre_unit gyre_layer_unit(const gyre_layer *l, size_t document, size_t head)
 {
+    const gyre_layer_part *p = &l->part[GYRE_USE_EVALUATE];
     size_t at = document * l->tokens * l->dim, unit = document * l->n_heads + head;
     return (gyre_unit){
         .tokens = l->tokens,
@@ -163,9 +175,9 @@ gyre_unit gyre_layer_unit(const gyre_layer *l, size_t document, size_t head)
         .v = gyre_layer_rows(l, GYRE_V, head) + at,
         .energy = {l->energy[0][unit], l->energy[1][unit]},
         .energy_centred = {l->energy_centred[0][unit], l->energy_centred[1][unit]},
-        .q = l->q == NULL ? NULL : l->q + (document * l->n_heads + head) * l->group * l->queries * l->dim,
-        .pos = l->pos + document * l->tokens,
-        .query_pos = l->query_pos + document * l->queries,
+        .q = p->q == NULL ? NULL : p->q + (document * l->n_heads + head) * l->group * l->queries * l->dim,
+        .pos = p->pos + document * l->tokens,
+        .query_pos = p->query_pos + document * l->queries,
         .score_scale = (double)l->raw.score_scale,
         .window = l->raw.sliding_window,
         .exact = l->exact[unit],

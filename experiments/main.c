@@ -32,18 +32,26 @@ static const gyre_verb verbs[] = {
      "  --dry-run     prints the plan and stops\n"
      "example: gyre run configs/demo.yaml --out out/demo --set seeds=4\n",
      gyre_verb_run_experiment},
-    {"plan", "show cells, skips and their reasons",
-     "gyre plan CONFIG.yaml [--set path.to.key=value]...\nexample: gyre plan configs/demo.yaml\n", gyre_verb_plan},
+    {"plan", "show cells, skips and their reasons, and what fits cost",
+     "gyre plan CONFIG.yaml [--set path.to.key=value]... [--jobs N] [--json]\n"
+     "  --jobs N      threads of the run that is planned (default: one a processor)\n"
+     "  --json        the same for programs\n"
+     "A few steps of every distinct fit are timed on the first layer of each source.\n"
+     "example: gyre plan configs/demo.yaml\n",
+     gyre_verb_plan},
     {"validate", "check a configuration without opening captures",
      "gyre validate CONFIG.yaml [--set path.to.key=value]...\nexample: gyre validate configs/demo.yaml\n", gyre_verb_validate},
-    {"list", "all transforms, quantizers, metrics",
-     "gyre list [transforms|quantizers|metrics] [--json | --markdown]\n"
+    {"list", "all transforms, quantizers, metrics, objectives, optimisers",
+     "gyre list [transforms|quantizers|metrics|objectives|optimisers|fits] [--json | --markdown]\n"
      "  --json        everything that describe tells, of each\n"
      "  --markdown    the page docs/variants.md\n"
      "example: gyre list quantizers\n",
      gyre_verb_list},
     {"describe", "one variant: options, bounds, flags, source, where it applies",
-     "gyre describe NAME [--json]\n  --json        the same for programs\nexample: gyre describe rfft\n", gyre_verb_describe},
+     "gyre describe NAME [--json]\n  --json        the same for programs\n"
+     "Where two families have the name: FAMILY.NAME, as in objectives.softmax_kl. gyre describe fit: the options of every fit.\n"
+     "example: gyre describe rfft\n",
+     gyre_verb_describe},
     {"capture", "record K, V and Q of a language model", NULL, gyre_verb_capture},
     {"merge", "make results.h5 of a run folder's cells",
      "gyre merge DIR [--partial]\n  --partial     merges although cells are missing; comparisons that need them are INCOMPLETE\nexample: gyre merge out/demo\n", gyre_verb_merge},

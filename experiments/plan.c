@@ -36,34 +36,74 @@ static gyre_status document_place(const gyre_capture_data *info, const char *nam
     return gyre_error_set(err, GYRE_E_CONFIG, __FILE__, __LINE__, "%s has no document '%s': h5dump -d /document lists them", path, name);
 }
 
-/* Named documents, or the default split: the first quarter calibrates, the rest is evaluated. */
+static bool is_used(const gyre_split *split, gyre_use use, size_t place)
+{
+    for (size_t i = 0; i < split->use[use].count; i++)
+        if (split->use[use].index[i] == place)
+            return true;
+    return false;
+}
+
+/* Named documents of one use, none of which may have another use that is settled already. */
+static gyre_status take_named(const gyre_config *c, const gyre_capture_data *info, const char *path, const char *const *names, size_t n, gyre_use use, gyre_plan_source *s, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    static const char *const does[] = {"is evaluated", "calibrates", "validates"};
+    for (size_t i = 0; i < n; i++) {
+        size_t *place = &s->documents[use][i];
+        GYRE_TRY(document_place(info, names[i], path, place, err));
+        for (int u = 0; u < GYRE_USES; u++)
+            if (u != (int)use && is_used(&s->split, (gyre_use)u, *place) && !c->leak)
+                GYRE_FAIL(GYRE_E_CONFIG, "document '%s' %s and %s: name the %s documents too, or say leak: deliberate", names[i], does[u], does[use],
+                          u == GYRE_USE_VALIDATE ? "validation" : "calibration");
+        s->split.use[use].count++;
+    }
+done:
+    return st;
+}
+
+static void take(gyre_plan_source *s, gyre_use use, size_t place)
+{
+    s->documents[use][s->split.use[use].count++] = place;
+}
+
+static bool config_learns(const gyre_config *c)
+{
+    bool learns = false;
+    for (size_t i = 0; i < c->n_points; i++)
+        learns = learns || gyre_arm_learns(&c->points[i].arm);
+    return learns;
+}
+
+/* Named documents, or the default split: the first quarter calibrates, the rest is evaluated; where something is learned, the last quarter of the calibration documents validates. */
 static gyre_status split(const gyre_config *c, const gyre_capture_data *info, const char *path, gyre_plan_source *s, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t n = info->n_documents, quarter = n / 4 > 0 ? n / 4 : 1;
+    gyre_documents *use = s->split.use, *calibration = &use[GYRE_USE_CALIBRATE], *validation = &use[GYRE_USE_VALIDATE];
     if (n < 2)
         GYRE_FAIL(GYRE_E_INPUT, "%s has %zu document; at least 2 are needed (one calibrates)", path, n);
-    GYRE_NEW(&s->evaluation, n + c->n_evaluation);
-    GYRE_NEW(&s->calibration, n + c->n_calibration);
-    for (; s->n_calibration < (c->n_calibration > 0 ? c->n_calibration : quarter); s->n_calibration++) {
-        size_t i = s->n_calibration;
-        s->calibration[i] = i;
-        if (c->n_calibration > 0)
-            GYRE_TRY(document_place(info, c->calibration[i], path, &s->calibration[i], err));
+    for (int u = 0; u < GYRE_USES; u++) {
+        GYRE_NEW(&s->documents[u], n + c->n_calibration + c->n_validation + c->n_evaluation);
+        use[u].index = s->documents[u];
     }
-    for (size_t i = 0; i < (c->n_evaluation > 0 ? c->n_evaluation : n); i++) {
-        size_t place = i;
-        bool calibrates = false;
-        if (c->n_evaluation > 0)
-            GYRE_TRY(document_place(info, c->evaluation[i], path, &place, err));
-        for (size_t j = 0; j < s->n_calibration; j++)
-            calibrates = calibrates || s->calibration[j] == place;
-        if (calibrates && c->n_evaluation > 0 && !c->leak)
-            GYRE_FAIL(GYRE_E_CONFIG, "document '%s' calibrates and is evaluated: name the calibration documents too, or say leak: deliberate", info->documents[place].name);
-        if (!calibrates || c->n_evaluation > 0)
-            s->evaluation[s->n_evaluation++] = place;
-    }
-    if (s->n_evaluation == 0)
+    GYRE_TRY(take_named(c, info, path, c->validation, c->n_validation, GYRE_USE_VALIDATE, s, err));
+    GYRE_TRY(take_named(c, info, path, c->calibration, c->n_calibration, GYRE_USE_CALIBRATE, s, err));
+    for (size_t i = 0; i < quarter && c->n_calibration == 0; i++)
+        if (!is_used(&s->split, GYRE_USE_VALIDATE, i))
+            take(s, GYRE_USE_CALIBRATE, i);
+    if (calibration->count == 0)
+        GYRE_FAIL(GYRE_E_CONFIG, "%s: the first quarter of the documents validates, and none is left to calibrate: name source.calibration", path);
+    size_t last = calibration->count / 4 > 0 ? calibration->count / 4 : 1;
+    for (size_t i = calibration->count - last; c->n_validation == 0 && config_learns(c) && calibration->count > 1 && i < calibration->count; i++)
+        take(s, GYRE_USE_VALIDATE, s->documents[GYRE_USE_CALIBRATE][i]);
+    if (c->n_validation == 0)
+        calibration->count -= validation->count;
+    GYRE_TRY(take_named(c, info, path, c->evaluation, c->n_evaluation, GYRE_USE_EVALUATE, s, err));
+    for (size_t i = 0; i < n && c->n_evaluation == 0; i++)
+        if (!is_used(&s->split, GYRE_USE_CALIBRATE, i) && !is_used(&s->split, GYRE_USE_VALIDATE, i))
+            take(s, GYRE_USE_EVALUATE, i);
+    if (use[GYRE_USE_EVALUATE].count == 0)
         GYRE_FAIL(GYRE_E_CONFIG, "%s: no document is left to evaluate", path);
 done:
     return st;
@@ -91,13 +131,13 @@ done:
     return st;
 }
 
-static gyre_status keep_names(gyre_table *t, const gyre_capture_data *info, const size_t *places, size_t n, const char *const **out, gyre_error *err)
+static gyre_status keep_names(gyre_table *t, const gyre_capture_data *info, gyre_documents which, const char *const **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const char **names = NULL;
-    GYRE_TRY(gyre_table_keep(t, n, sizeof *names, &names, err));
-    for (size_t i = 0; i < n; i++)
-        GYRE_TRY(gyre_table_text(t, info->documents[places[i]].name, &names[i], err));
+    GYRE_TRY(gyre_table_keep(t, which.count, sizeof *names, &names, err));
+    for (size_t i = 0; i < which.count; i++)
+        GYRE_TRY(gyre_table_text(t, info->documents[which.index[i]].name, &names[i], err));
     *out = names;
 done:
     return st;
@@ -136,10 +176,12 @@ static gyre_status open_source(const gyre_config *c, const gyre_search *search, 
     GYRE_TRY(gyre_table_text(t, digest, &out->digest, err));
     GYRE_TRY(gyre_table_text(t, info->model_sha256, &out->model_sha256, err));
     GYRE_TRY(gyre_table_text(t, info->architecture, &out->architecture, err));
-    out->n_documents = s->n_evaluation;
-    out->n_calibration = s->n_calibration;
-    GYRE_TRY(keep_names(t, info, s->evaluation, s->n_evaluation, &out->documents, err));
-    GYRE_TRY(keep_names(t, info, s->calibration, s->n_calibration, &out->calibration, err));
+    out->n_documents = s->split.use[GYRE_USE_EVALUATE].count;
+    out->n_calibration = s->split.use[GYRE_USE_CALIBRATE].count;
+    out->n_validation = s->split.use[GYRE_USE_VALIDATE].count;
+    GYRE_TRY(keep_names(t, info, s->split.use[GYRE_USE_EVALUATE], &out->documents, err));
+    GYRE_TRY(keep_names(t, info, s->split.use[GYRE_USE_CALIBRATE], &out->calibration, err));
+    GYRE_TRY(keep_names(t, info, s->split.use[GYRE_USE_VALIDATE], &out->validation, err));
     out->leak = c->leak;
     out->n_layers = s->n_layers;
     GYRE_TRY(gyre_table_keep(t, s->n_layers, sizeof *layers, &layers, err));
@@ -157,10 +199,10 @@ done:
     return st;
 }
 
-/* ---- cells ---- */
+/* ---- keys ---- */
 
 /* Everything that determines a cell's value, in a fixed order; nothing else. */
-static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_cell *cell, char key[GYRE_SHA256_HEX], gyre_error *err)
+static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_cell *cell, bool validates, char key[GYRE_SHA256_HEX], gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_sha256 *h = NULL;
@@ -179,6 +221,9 @@ static gyre_status make_key(const gyre_config *c, const gyre_source *source, con
     gyre_sha256_add_uint(h, source->n_calibration);
     for (size_t i = 0; i < source->n_calibration; i++)
         gyre_sha256_add_text(h, source->calibration[i]);
+    gyre_sha256_add_uint(h, validates ? source->n_validation : 0);
+    for (size_t i = 0; validates && i < source->n_validation; i++)
+        gyre_sha256_add_text(h, source->validation[i]);
     for (size_t i = 0; i < c->n_metrics; i++)
         gyre_sha256_add_text(h, c->metrics[i]->name);
     st = gyre_sha256_hex(h, key, err);
@@ -202,9 +247,109 @@ static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, const gy
             streams[s] = (gyre_codec_stream){&arm->codec[groups[g].stream[s]], &sites[groups[g].stream[s]]};
         (void)gyre_codec_applies(streams, groups[g].n, why);
     }
+    for (int i = 0; i < 2 && why[0] == '\0' && info->n_queries == 0; i++)
+        if ((arm->fit[i].objective->flags & GYRE_OBJECTIVE_QUERIES) && arm->fitted[i].selector == NULL && (gyre_arm_uses(arm, (gyre_stream)i) & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
+            (void)snprintf(why, GYRE_WHY, "the objective %.60s needs queries, and the capture holds none: capture it again with --queries", arm->fit[i].objective->name);
     if (why[0] == '\0' && arm->codes[GYRE_K] && info->n_queries == 0 && (gyre_chain_traits(&arm->codec[GYRE_K].chain).needs & GYRE_NEEDS_QUERIES))
         (void)snprintf(why, GYRE_WHY, "the chain of keys is fitted to queries, and the capture holds none: capture it again with --queries");
 }
+
+/* ---- fits ---- */
+
+static size_t heads_together(const gyre_codec_spec *codec, size_t n_heads)
+{
+    for (size_t i = 0; i < codec->chain.count; i++) {
+        gyre_traits t = gyre_transform_traits(codec->chain.elements[i].type, &codec->chain.elements[i].options);
+        if (t.flags & GYRE_LEARNABLE)
+            return t.pooled ? n_heads : 1;
+    }
+    return n_heads;
+}
+
+gyre_plan_fits gyre_plan_count_fits(const gyre_arm *arm, size_t n_heads)
+{
+    gyre_plan_fits all = {0, 0};
+    for (int s = 0; s < 2; s++) {
+        unsigned uses = gyre_arm_uses(arm, (gyre_stream)s);
+        const gyre_fit_options *own = &arm->fit[s].own;
+        if (arm->fitted[s].selector != NULL || !(uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
+            continue;
+        size_t fits = uses & GYRE_FIT_LEARNS ? n_heads / heads_together(&arm->codec[s], n_heads) : 1;
+        all.fits += fits;
+        all.steps += fits * (uses & GYRE_FIT_LEARNS ? (size_t)(own->steps * own->restarts) : (size_t)own->draws);
+    }
+    return all;
+}
+
+/* What a fit asks of the documents, known before anything is computed. */
+static gyre_status check_fit(const gyre_arm_point *p, const gyre_plan_source *s, const gyre_capture_data *info, const gyre_capture_layer *raw, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    for (int i = 0; i < 2; i++) {
+        const gyre_fit_spec *fit = &p->arm.fit[i];
+        unsigned uses = gyre_arm_uses(&p->arm, (gyre_stream)i);
+        size_t documents = s->split.use[fit->own.leak ? GYRE_USE_EVALUATE : GYRE_USE_CALIBRATE].count, total = documents * info->n_tokens, tokens = fit->own.tokens > 0 ? (size_t)fit->own.tokens : total;
+        size_t heads = p->arm.codes[i] ? heads_together(&p->arm.codec[i], raw->n_kv_heads) : 1, batch = (size_t)fit->own.batch;
+        bool whole = fit->objective->flags & GYRE_OBJECTIVE_DOCUMENTS, makes = (uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)) && p->arm.fitted[i].selector == NULL;
+        if (uses != GYRE_FIT_NOTHING && tokens > total)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.tokens asks for %zu tokens, and the %zu calibration documents have %zu: name more documents, take a larger capture, or fewer tokens", p->arm.name,
+                      tokens, documents, total);
+        if (whole)
+            tokens = (tokens + info->n_tokens - 1) / info->n_tokens * info->n_tokens;
+        if (makes && (uses & GYRE_FIT_LEARNS) && batch > tokens * heads)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch asks for %zu rows, and the calibration set has %zu (%zu tokens of %zu heads that learn together): a smaller batch, batch: all, or more tokens",
+                      p->arm.name, batch, tokens * heads, tokens, heads);
+        if (makes && (uses & GYRE_FIT_LEARNS) && batch > 0 && batch < heads && !whole)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch of %zu rows is less than one for each of the %zu heads that learn together", p->arm.name, batch, heads);
+        if (makes && (uses & GYRE_FIT_LEARNS) && fit->own.keep == GYRE_KEEP_BEST && !fit->own.leak && s->split.use[GYRE_USE_VALIDATE].count == 0)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s learns and keeps the best state on validation documents, and there is none (one calibration document): name source.calibration and source.validation, or "
+                      "say fit.keep: last", p->arm.name);
+    }
+done:
+    return st;
+}
+
+/* Opens the results files that arms take parameters from, each once. */
+static gyre_status open_fitted(const gyre_config *c, gyre_plan *plan, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_NEW(&plan->fitted, 2 * c->n_points);
+    plan->n_points = c->n_points;
+    for (size_t i = 0; i < 2 * c->n_points; i++) {
+        const gyre_fitted_from *own = &c->points[i / 2].arm.fitted[i % 2];
+        if (own->selector == NULL)
+            continue;
+        for (size_t j = 0; j < i && plan->fitted[i] == NULL; j++)
+            if (plan->fitted[j] != NULL && strcmp(c->points[j / 2].arm.fitted[j % 2].file.sha256, own->file.sha256) == 0)
+                plan->fitted[i] = plan->fitted[j];
+        if (plan->fitted[i] != NULL)
+            continue;
+        GYRE_TRY(gyre_option_file_check(&own->file, err));
+        GYRE_TRY(gyre_fitted_open(own->file.path, &plan->fitted[i], err));
+    }
+done:
+    return st;
+}
+
+gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t cell, gyre_stream stream, gyre_fits *out, gyre_error *err)
+{
+    const gyre_cell *x = &plan->table->cells[cell];
+    const gyre_source *source = &plan->table->sources[x->source];
+    const gyre_plan_source *s = &plan->sources[x->source];
+    const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
+    const gyre_capture_layer *raw = &gyre_capture_info(s->capture)->layers[s->layer_index[plan->cell_layer[cell]]];
+    *out = (gyre_fits){0};
+    if (arm->fitted[stream].selector == NULL)
+        return GYRE_OK;
+    gyre_fitted_want want = {.selector = arm->fitted[stream].selector, .model_sha256 = source->model_sha256, .layer = x->layer, .seed = x->seed, .campaign_seed = c->campaign_seed, .stream = stream,
+                             .codec = &arm->codec[stream], .dim = raw->dim, .n_heads = raw->n_kv_heads};
+    gyre_status st = gyre_fitted_find(plan->fitted[2 * plan->cell_point[cell] + stream], &want, out, err);
+    if (st != GYRE_OK)
+        (void)gyre_error_context(err, "arm %s, %s", arm->name, stream == GYRE_K ? "K" : "V");
+    return st;
+}
+
+/* ---- cells ---- */
 
 static size_t seeds_of(const gyre_config *c, const gyre_arm_point *p)
 {
@@ -220,14 +365,15 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
     const gyre_capture_layer *raw = &info->layers[s->layer_index[layer]];
     const gyre_arm_point *p = &c->points[point];
     static const char *const streams[] = {"none", "k", "v", "kv"};
-    char codec[2][GYRE_CODEC_TEXT] = {"exact", "exact"}, why[GYRE_WHY];
+    char codec[GYRE_ARM_TEXT], why[GYRE_WHY];
     const char *texts[2], *arm, *name, *reason;
     for (int i = 0; i < 2; i++) {
-        if (p->arm.codes[i])
-            gyre_codec_canonical(&p->arm.codec[i], codec[i], sizeof codec[i]);
-        GYRE_TRY(gyre_table_text(t, codec[i], &texts[i], err));
+        gyre_arm_canonical(&p->arm, (gyre_stream)i, codec, sizeof codec);
+        GYRE_TRY(gyre_table_text(t, codec, &texts[i], err));
     }
     applies(&p->arm, raw, info, why);
+    if (!why[0])
+        GYRE_TRY(check_fit(p, s, info, raw, err));
     GYRE_TRY(gyre_table_text(t, p->arm.name, &arm, err));
     GYRE_TRY(gyre_table_text(t, p->point, &name, err));
     GYRE_TRY(gyre_table_text(t, why, &reason, err));
@@ -249,11 +395,15 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
                             .side_bits = (double)NAN,
                             .total_bits = (double)NAN,
                             .read_bits = (double)NAN,
-                            .n_documents = s->n_evaluation,
+                            .n_documents = s->split.use[GYRE_USE_EVALUATE].count,
                             .n_heads = raw->n_kv_heads};
-        GYRE_TRY(make_key(c, &t->sources[source], cell, cell->key, err));
+        GYRE_TRY(make_key(c, &t->sources[source], cell, gyre_plan_count_fits(&p->arm, 1).fits > 0, cell->key, err));
         plan->cell_point[*next] = point;
         plan->cell_layer[*next] = layer;
+        for (int i = 0; i < 2 && !why[0]; i++) {
+            gyre_fits ignored;
+            GYRE_TRY(gyre_plan_fitted(c, plan, *next, (gyre_stream)i, &ignored, err));
+        }
         (*next)++;
     }
 done:
@@ -389,6 +539,7 @@ gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre
             if (strcmp(plan->table->sources[i].digest, plan->table->sources[j].digest) == 0)
                 GYRE_FAIL(GYRE_E_CONFIG, "%s and %s hold the same data: comparisons would count it twice; name one", c->captures[j], c->captures[i]);
     }
+    GYRE_TRY(open_fitted(c, plan, err));
     GYRE_TRY(make_cells(c, plan, err));
     GYRE_TRY(make_comparisons(c, plan, err));
     *out = plan;
@@ -405,22 +556,20 @@ void gyre_plan_free(gyre_plan *plan)
     for (size_t i = 0; plan->sources != NULL && i < plan->n_sources; i++) {
         gyre_capture_close(plan->sources[i].capture);
         free(plan->sources[i].layer_index);
-        free(plan->sources[i].evaluation);
-        free(plan->sources[i].calibration);
+        for (int u = 0; u < GYRE_USES; u++)
+            free(plan->sources[i].documents[u]);
     }
     free(plan->sources);
+    for (size_t i = 0; plan->fitted != NULL && i < 2 * plan->n_points; i++) {
+        bool owned = true;
+        for (size_t j = 0; j < i; j++)
+            owned = owned && plan->fitted[j] != plan->fitted[i];
+        if (owned)
+            gyre_fitted_free(plan->fitted[i]);
+    }
+    free(plan->fitted);
     free(plan->cell_point);
     free(plan->cell_layer);
     gyre_table_free(plan->table);
     free(plan);
-}
-
-gyre_documents gyre_plan_evaluation(const gyre_plan *plan, size_t source)
-{
-    return (gyre_documents){plan->sources[source].n_evaluation, plan->sources[source].evaluation};
-}
-
-gyre_documents gyre_plan_calibration(const gyre_plan *plan, size_t source)
-{
-    return (gyre_documents){plan->sources[source].n_calibration, plan->sources[source].calibration};
 }

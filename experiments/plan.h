@@ -8,7 +8,7 @@
 
 #include "experiments/config.h"
 #include "experiments/layer.h"
-#include "results/table.h"
+#include "results/fitted.h"
 
 enum { GYRE_PLAN_DIRS = 3 };
 
@@ -21,8 +21,8 @@ typedef struct gyre_plan_source {
     gyre_capture *capture;
     size_t n_layers;
     size_t *layer_index; /* places in the capture, per planned layer */
-    size_t *evaluation, *calibration; /* document places */
-    size_t n_evaluation, n_calibration;
+    size_t *documents[GYRE_USES]; /* document places, by use */
+    gyre_split split;             /* the same, with their numbers */
 } gyre_plan_source;
 
 typedef struct gyre_plan {
@@ -31,13 +31,21 @@ typedef struct gyre_plan {
     gyre_plan_source *sources;
     size_t *cell_point; /* per cell: index into config->points */
     size_t *cell_layer; /* per cell: index into the source's planned layers */
+    gyre_fitted **fitted; /* [point][stream]: results files whose parameters are taken over, or NULL; the first that names a file owns it */
+    size_t n_points;
 } gyre_plan;
 
 /* Opens the captures and makes the plan. The configuration must outlive it. */
 gyre_status gyre_plan_make(const gyre_config *config, const gyre_search *search, gyre_plan **out, gyre_error *err);
 void gyre_plan_free(gyre_plan *plan);
 
-gyre_documents gyre_plan_evaluation(const gyre_plan *plan, size_t source);
-gyre_documents gyre_plan_calibration(const gyre_plan *plan, size_t source);
+/* What a cell's stream takes over from another run; borrowed from the plan. */
+gyre_status gyre_plan_fitted(const gyre_config *config, const gyre_plan *plan, size_t cell, gyre_stream stream, gyre_fits *out, gyre_error *err);
+
+/* Fits of a cell (heads that learn together are one) and their steps at most, or draws; 0 where nothing is learned or drawn. */
+typedef struct gyre_plan_fits {
+    size_t fits, steps;
+} gyre_plan_fits;
+gyre_plan_fits gyre_plan_count_fits(const gyre_arm *arm, size_t n_heads);
 
 #endif

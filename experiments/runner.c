@@ -224,13 +224,46 @@ static void fail(group *g, gyre_status status, const gyre_error *error)
     atomic_store(&g->next_unit, g->n_units);
 }
 
+static gyre_status keep_numbers(gyre_table *t, const void *from, size_t n, size_t size, void *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    void *copy = NULL;
+    GYRE_TRY(gyre_table_keep(t, n, size, &copy, err));
+    if (n > 0)
+        memcpy(copy, from, n * size);
+    memcpy(out, &copy, sizeof copy);
+done:
+    return st;
+}
+
+/* What was learned, in the table's memory. */
+static gyre_status keep_fits(gyre_table *t, const gyre_fits *fits, gyre_cell *cell, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_fit *all;
+    GYRE_TRY(keep_numbers(t, fits->items, fits->count, sizeof *all, &all, err));
+    for (size_t i = 0; i < fits->count; i++) {
+        const gyre_fit *from = &fits->items[i];
+        GYRE_TRY(keep_numbers(t, from->parameters, from->n_parameters, sizeof *from->parameters, &all[i].parameters, err));
+        GYRE_TRY(keep_numbers(t, from->point_step, from->n_points, sizeof *from->point_step, &all[i].point_step, err));
+        for (int k = 0; k < 2; k++)
+            GYRE_TRY(keep_numbers(t, from->point[k], from->n_points, sizeof *from->point[k], &all[i].point[k], err));
+    }
+    cell->n_fits = fits->count;
+    cell->fits = all;
+done:
+    return st;
+}
+
 /* A table's memory is one list: allocation is serialised. */
-static gyre_status finish_cell(group *g, gyre_cell *cell, gyre_status status, gyre_error *err)
+static gyre_status finish_cell(group *g, gyre_cell *cell, gyre_status status, const gyre_fits *fits, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     (void)pthread_mutex_lock(&g->lock);
     cell->status = status == GYRE_OK ? GYRE_CELL_OK : GYRE_CELL_FAILED;
     st = gyre_table_text(g->plan->table, status == GYRE_OK ? "" : err->message, &cell->reason, err);
+    if (st == GYRE_OK && status == GYRE_OK)
+        st = keep_fits(g->plan->table, fits, cell, err);
     if (status == GYRE_OK)
         g->outcome->computed++;
     else
@@ -239,30 +272,41 @@ static gyre_status finish_cell(group *g, gyre_cell *cell, gyre_status status, gy
     return st;
 }
 
-static gyre_status one_cell(group *g, gyre_cell *cell, const gyre_arm_point *point, gyre_cell_work *work, gyre_error *err)
+/* Cell `index` of the table. A fit that was stopped leaves the cell MISSING. */
+static gyre_status one_cell(group *g, size_t index, gyre_cell_work *work, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    gyre_cell *cell = &g->plan->table->cells[index];
     size_t count = g->config->n_metrics * g->layer->n_evaluation * g->layer->n_heads;
+    gyre_fits fits = {0}, fitted[2] = {{0}, {0}};
+    gyre_cell_ask ask = {.arm = &g->config->points[g->plan->cell_point[index]].arm, .metrics = g->config->metrics, .n_metrics = g->config->n_metrics,
+                         .campaign_seed = g->config->campaign_seed, .stop = g->options->stop};
+    for (int s = 0; s < 2; s++) {
+        GYRE_TRY(gyre_plan_fitted(g->config, g->plan, index, (gyre_stream)s, &fitted[s], err));
+        ask.fitted[s] = fitted[s].count > 0 ? &fitted[s] : NULL;
+    }
     (void)pthread_mutex_lock(&g->lock);
     st = gyre_table_keep(g->plan->table, count, sizeof *cell->values, &cell->values, err);
     (void)pthread_mutex_unlock(&g->lock);
-    if (st != GYRE_OK)
-        return st;
+    GYRE_TRY(st);
     struct timespec t0, t1;
     (void)clock_gettime(CLOCK_MONOTONIC, &t0);
-    gyre_status status = gyre_cell_compute(g->layer, &point->arm, g->config->metrics, g->config->n_metrics, g->config->campaign_seed, cell, work, err);
+    gyre_status status = gyre_cell_compute(g->layer, &ask, cell, &fits, work, err);
     (void)clock_gettime(CLOCK_MONOTONIC, &t1);
     cell->wall_s = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
-    if (status == GYRE_E_MEMORY || status == GYRE_E_INTERNAL)
-        return status;
-    if (status != GYRE_OK) {
+    if (status != GYRE_OK)
         cell->values = NULL;
+    if (status == GYRE_E_INTERRUPTED)
+        goto done;
+    if (status == GYRE_E_MEMORY || status == GYRE_E_INTERNAL)
+        GYRE_TRY(status);
+    if (status != GYRE_OK)
         gyre_log_warning(g->log, "cell FAILED: %s, layer %u, arm %s %s, seed %u: %s", g->plan->table->sources[cell->source].name, cell->layer, cell->arm, cell->point,
                          cell->seed, err->message);
-    }
-    GYRE_TRY(finish_cell(g, cell, status, err));
+    GYRE_TRY(finish_cell(g, cell, status, &fits, err));
     GYRE_TRY(gyre_cell_write(g->options->folder, g->plan->table, cell, err));
 done:
+    gyre_fits_free(&fits);
     return st;
 }
 
@@ -274,8 +318,7 @@ static void *worker(void *argument)
     gyre_status st = gyre_cell_work_new(&work, &error);
     size_t i;
     while (st == GYRE_OK && !stopping(g) && (i = atomic_fetch_add(&g->next_cell, 1)) < g->n_cells) {
-        size_t c = g->cells[i];
-        st = one_cell(g, &g->plan->table->cells[c], &g->config->points[g->plan->cell_point[c]], work, &error);
+        st = one_cell(g, g->cells[i], work, &error);
         gyre_log_progress(g->log, "cells", atomic_fetch_add(g->done, 1) + 1, g->total);
     }
     if (st != GYRE_OK)
@@ -314,7 +357,7 @@ static gyre_status run_group(group *g, size_t source, size_t layer, gyre_error *
 {
     gyre_status st = GYRE_OK;
     gyre_plan_source *s = &g->plan->sources[source];
-    GYRE_TRY(gyre_layer_load(s->capture, s->layer_index[layer], gyre_plan_evaluation(g->plan, source), gyre_plan_calibration(g->plan, source), &g->layer, err));
+    GYRE_TRY(gyre_layer_load(s->capture, s->layer_index[layer], &s->split, &g->layer, err));
     g->n_units = (gyre_metrics_read(g->config->metrics, g->config->n_metrics) & GYRE_METRIC_QUERIES) ? g->layer->n_evaluation * g->layer->n_heads : 0;
     atomic_store(&g->next_unit, 0);
     atomic_store(&g->next_cell, 0);

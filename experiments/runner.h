@@ -19,7 +19,7 @@ typedef struct gyre_run_options {
     const char *folder;
     unsigned jobs;
     unsigned shard, n_shards;          /* 0 of 1: everything */
-    const volatile sig_atomic_t *stop; /* set by a signal: finish the cells in work, then GYRE_E_INTERRUPTED */
+    const volatile sig_atomic_t *stop; /* set by a signal: finish the cells in work (fits stop at once), then GYRE_E_INTERRUPTED */
 } gyre_run_options;
 
 typedef struct gyre_run_outcome {

@@ -1,70 +1,12 @@
 /* gyre list, describe: the catalogue as text, JSON or Markdown. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "experiments/catalogue.h"
+#include "experiments/json.h"
 #include "experiments/verb.h"
 
 /* ---- JSON ---- */
-
-static void json_text(const char *text)
-{
-    (void)putchar('"');
-    for (; *text != '\0'; text++)
-        if (*text == '"' || *text == '\\')
-            (void)printf("\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            (void)printf("\\u%04x", (unsigned)*text);
-        else
-            (void)putchar(*text);
-    (void)putchar('"');
-}
-
-/* `, "key": `; blanks of a label become underscores. */
-static void json_key(const char *key)
-{
-    (void)printf(", \"");
-    for (; *key != '\0'; key++)
-        (void)putchar(*key == ' ' ? '_' : *key);
-    (void)printf("\": ");
-}
-
-static void json_pair(const char *key, const char *text)
-{
-    json_key(key);
-    json_text(text);
-}
-
-/* JSON has no infinities. */
-static void json_number(const char *key, double value)
-{
-    json_key(key);
-    if (isfinite(value))
-        (void)printf("%.17g", value);
-    else
-        (void)printf("null");
-}
-
-/* "a, b" as ["a", "b"]. */
-static void json_list(const char *key, const char *text)
-{
-    json_key(key);
-    (void)putchar('[');
-    while (*text != '\0') {
-        char word[GYRE_ENTRY_TEXT];
-        const char *end = strstr(text, ", ");
-        size_t length = end != NULL ? (size_t)(end - text) : strlen(text);
-        (void)snprintf(word, sizeof word, "%.*s", (int)length, text);
-        json_text(word);
-        text += length;
-        if (end != NULL) {
-            (void)printf(", ");
-            text += 2;
-        }
-    }
-    (void)putchar(']');
-}
 
 static void json_option(const gyre_option *o)
 {
@@ -72,37 +14,37 @@ static void json_option(const gyre_option *o)
     char domain[2 * GYRE_OPTION_TEXT];
     gyre_option_domain(o, domain, sizeof domain);
     (void)printf("{\"key\": ");
-    json_text(o->key);
-    json_pair("type", (size_t)o->type < sizeof types / sizeof *types ? types[o->type] : "text");
-    json_pair("domain", domain);
+    gyre_json_text(o->key);
+    gyre_json_pair("type", (size_t)o->type < sizeof types / sizeof *types ? types[o->type] : "text");
+    gyre_json_pair("domain", domain);
     if (o->type == GYRE_OPTION_INT || o->type == GYRE_OPTION_REAL) {
-        json_number("least", o->lo);
-        json_number("most", o->hi);
+        gyre_json_number("least", o->lo);
+        gyre_json_number("most", o->hi);
     }
     if (o->choices != NULL) {
         (void)printf(", \"words\": [");
         for (size_t i = 0; o->choices[i] != NULL; i++) {
             (void)printf("%s", i == 0 ? "" : ", ");
-            json_text(o->choices[i]);
+            gyre_json_text(o->choices[i]);
         }
         (void)putchar(']');
     }
     if (o->fallback != NULL)
-        json_pair("default", o->fallback);
+        gyre_json_pair("default", o->fallback);
     (void)printf(", \"required\": %s", o->fallback == NULL ? "true" : "false");
-    json_pair("unit", o->unit);
-    json_pair("help", o->help);
+    gyre_json_pair("unit", o->unit);
+    gyre_json_pair("help", o->help);
     (void)putchar('}');
 }
 
 static void json_setting(const gyre_setting *s, bool first)
 {
     (void)printf("%s{\"with\": ", first ? "" : ", ");
-    json_text(s->text);
+    gyre_json_text(s->text);
     (void)printf(", \"at\": [");
     for (size_t i = 0; i < GYRE_ENTRY_DIMS; i++) {
         (void)printf("%s{\"dim\": %zu, \"applies\": %s", i == 0 ? "" : ", ", s->at[i].dim, s->at[i].applies ? "true" : "false");
-        json_pair("why", s->at[i].why);
+        gyre_json_pair("why", s->at[i].why);
         (void)putchar('}');
     }
     (void)printf("]}");
@@ -111,14 +53,14 @@ static void json_setting(const gyre_setting *s, bool first)
 static void json_entry(const gyre_entry *e)
 {
     (void)printf("{\"kind\": ");
-    json_text(e->kind);
-    json_pair("name", e->name);
-    json_pair("summary", e->summary);
-    json_pair("source", e->source);
+    gyre_json_text(e->kind);
+    gyre_json_pair("name", e->name);
+    gyre_json_pair("summary", e->summary);
+    gyre_json_pair("source", e->source);
     for (size_t i = 0; i < e->n_facts; i++)
-        (e->facts[i].list ? json_list : json_pair)(e->facts[i].label, e->facts[i].text);
-    json_list("assumed", e->assumed);
-    json_list("wants", e->wants);
+        (e->facts[i].list ? gyre_json_list : gyre_json_pair)(e->facts[i].label, e->facts[i].text);
+    gyre_json_list("assumed", e->assumed);
+    gyre_json_list("wants", e->wants);
     (void)printf(", \"applies\": [");
     for (size_t i = 0; i < e->n_settings; i++)
         json_setting(&e->settings[i], i == 0);
@@ -194,13 +136,17 @@ static void text_entry(const gyre_entry *e)
 static gyre_status check_family(const char *family, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    for (size_t i = 0; family != NULL && gyre_families[i] != NULL; i++)
+    char all[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; family != NULL && gyre_families[i] != NULL; i++) {
         if (strcmp(family, gyre_families[i]) == 0)
             goto done;
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ", gyre_families[i]);
+    }
     if (family != NULL) {
         const char *near = gyre_nearest(family, gyre_families);
-        GYRE_FAIL(GYRE_E_USAGE, "there is no family '%s'%s%s%s: transforms, quantizers, metrics; gyre describe NAME shows one variant", family,
-                  near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "");
+        GYRE_FAIL(GYRE_E_USAGE, "there is no family '%s'%s%s%s: %s; gyre describe NAME shows one variant", family, near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
+                  near != NULL ? "'?)" : "", all);
     }
 done:
     return st;
@@ -254,31 +200,55 @@ done:
     return st;
 }
 
+/* "softmax_kl", or "objectives.softmax_kl" where two families have the name. */
+static bool is_named(const gyre_entry *e, const char *name)
+{
+    size_t n = strlen(e->family);
+    return strcmp(e->name, name) == 0 || (strncmp(name, e->family, n) == 0 && name[n] == '.' && strcmp(e->name, name + n + 1) == 0);
+}
+
+static gyre_status describe(gyre_entry *entries, size_t n, const char *name, bool json, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t first = n, count = 0;
+    for (size_t i = n; i-- > 0;)
+        if (is_named(&entries[i], name)) {
+            first = i;
+            count++;
+        }
+    if (count == 0)
+        GYRE_TRY(no_such(name, entries, n, err));
+    if (json && count > 1)
+        GYRE_FAIL(GYRE_E_USAGE, "'%s' is in more than one family: write FAMILY.%s, as in %s.%s", name, name, entries[first].family, name);
+    for (size_t i = first; i < n; i++) {
+        if (!is_named(&entries[i], name))
+            continue;
+        GYRE_TRY(gyre_entry_rates(&entries[i], err));
+        if (json)
+            json_entry(&entries[i]);
+        else
+            text_entry(&entries[i]);
+        if (json)
+            (void)putchar('\n');
+    }
+done:
+    return st;
+}
+
 gyre_status gyre_verb_describe(int argc, char **argv, const gyre_context *context, gyre_error *err)
 {
     (void)context;
     gyre_status st = GYRE_OK;
     gyre_entry *entries = NULL;
     const char *name = NULL;
-    size_t words = 0, n = 0, at = 0;
+    size_t words = 0, n = 0;
     bool json = false;
     const gyre_argument options[] = {{.name = "--json", .flag = &json}, {0}};
     GYRE_TRY(gyre_arguments(argc, argv, options, &name, 1, &words, err));
     if (words == 0)
         GYRE_FAIL(GYRE_E_USAGE, "name a variant, as in gyre describe rfft; gyre list shows them");
     GYRE_TRY(gyre_catalogue(NULL, &entries, &n, err));
-    while (at < n && strcmp(entries[at].name, name) != 0)
-        at++;
-    if (at == n) {
-        GYRE_TRY(no_such(name, entries, n, err));
-    }
-    GYRE_TRY(gyre_entry_rates(&entries[at], err));
-    if (json) {
-        json_entry(&entries[at]);
-        (void)putchar('\n');
-    } else {
-        text_entry(&entries[at]);
-    }
+    GYRE_TRY(describe(entries, n, name, json, err));
 done:
     free(entries);
     return st;

@@ -1,4 +1,4 @@
-/* gyre run, plan, merge, validate. */
+/* gyre run, merge, validate. */
 #define _POSIX_C_SOURCE 200809L
 #include <cblas.h>
 #include <math.h>
@@ -50,7 +50,7 @@ done:
     return st;
 }
 
-/* `run` has all options, the verbs that only look have --set. */
+/* `run` has all options, `validate` has --set. */
 static gyre_status parse(int argc, char **argv, bool run, run_arguments *a, gyre_run_options *o, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -85,55 +85,6 @@ static gyre_status gather(unsigned jobs, gyre_provenance *p, gyre_error *err)
     return gyre_provenance_gather(kernels, jobs, p, err);
 }
 
-static void print_plan(const gyre_config *c, const gyre_plan *plan)
-{
-    const gyre_table *t = plan->table;
-    size_t skipped = 0;
-    (void)printf("experiment %s: %zu cells, %zu comparisons, %u seeds, configuration %.12s, analysis plan %.12s\n", t->experiment, t->n_cells, t->n_comparisons, t->n_seeds,
-                 t->config_sha256, t->analysis_sha256);
-    for (size_t s = 0; s < t->n_sources; s++) {
-        const gyre_source *x = &t->sources[s];
-        (void)printf("source %s (%s): %u-dimensional, %zu documents evaluated, %zu calibrate%s, data %.12s, layers", x->name, x->path, x->dim, x->n_documents,
-                     x->n_calibration, x->leak ? " (LEAK: deliberate)" : "", x->digest);
-        for (size_t l = 0; l < x->n_layers; l++)
-            (void)printf(" %u", x->layers[l]);
-        (void)printf("\n");
-    }
-    for (size_t p = 0; p < c->n_points; p++) {
-        const gyre_arm_point *point = &c->points[p];
-        size_t cells = 0;
-        for (size_t i = 0; i < t->n_cells; i++)
-            cells += plan->cell_point[i] == p;
-        char k[GYRE_CODEC_TEXT] = "exact", v[GYRE_CODEC_TEXT] = "exact";
-        if (point->arm.codes[0])
-            gyre_codec_canonical(&point->arm.codec[0], k, sizeof k);
-        if (point->arm.codes[1])
-            gyre_codec_canonical(&point->arm.codec[1], v, sizeof v);
-        (void)printf("arm %s %s: %zu cells, %s\n  k %s\n  v %s\n", point->arm.name, point->point, cells, point->seeded ? "seeded" : "no seeds", k, v);
-    }
-    for (size_t i = 0; i < t->n_cells; i++) {
-        const gyre_cell *cell = &t->cells[i];
-        bool first = cell->status == GYRE_CELL_SKIPPED && cell->seed == 0;
-        for (size_t j = 0; j < i && first; j++)
-            first = !(t->cells[j].source == cell->source && strcmp(t->cells[j].arm, cell->arm) == 0 && t->cells[j].reason == cell->reason)
-                    && !(t->cells[j].source == cell->source && strcmp(t->cells[j].arm, cell->arm) == 0 && strcmp(t->cells[j].reason, cell->reason) == 0);
-        skipped += cell->status == GYRE_CELL_SKIPPED;
-        if (first)
-            (void)printf("skipped: arm %s on %s: %s\n", cell->arm, t->sources[cell->source].name, cell->reason);
-    }
-    size_t most = 0;
-    for (size_t s = 0; s < plan->n_sources; s++) {
-        const gyre_capture_data *info = gyre_capture_info(plan->sources[s].capture);
-        for (size_t l = 0; l < plan->sources[s].n_layers; l++) {
-            const gyre_capture_layer *raw = &info->layers[plan->sources[s].layer_index[l]];
-            size_t rows = info->n_documents * info->n_tokens * raw->n_kv_heads * raw->dim * 2 * sizeof(float);
-            size_t scores = plan->sources[s].n_evaluation * info->n_queries * raw->n_q_heads * info->n_tokens * (2 * sizeof(double) + sizeof(float));
-            most = rows * 2 + scores > most ? rows * 2 + scores : most;
-        }
-    }
-    (void)printf("to compute: %zu cells (%zu skipped); about %.0f MB of rows and scores at a time\n", t->n_cells - skipped, skipped, (double)most / 1e6);
-}
-
 gyre_status gyre_verb_validate(int argc, char **argv, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -144,26 +95,6 @@ gyre_status gyre_verb_validate(int argc, char **argv, const gyre_context *contex
     GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
     (void)printf("%s: valid; %zu arms, %zu points, %zu comparisons\n%s", a.config, config->n_arms, config->n_points, config->n_compare, config->canonical);
 done:
-    gyre_config_free(config);
-    return st;
-}
-
-gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    run_arguments a = {0};
-    gyre_run_options o = {0};
-    gyre_config *config = NULL;
-    gyre_search search = {{0}};
-    gyre_plan *plan = NULL;
-    GYRE_TRY(parse(argc, argv, false, &a, &o, context, err));
-    GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
-    GYRE_TRY(gyre_search_from(a.config, &search, err));
-    GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
-    print_plan(config, plan);
-done:
-    gyre_plan_free(plan);
-    gyre_search_free(&search);
     gyre_config_free(config);
     return st;
 }
@@ -200,7 +131,7 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     o.folder = a.out != NULL ? a.out : folder;
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     if (a.dry) {
-        print_plan(config, plan);
+        GYRE_TRY(gyre_verb_show_plan(config, plan, o.jobs, false, context, err));
         goto done;
     }
     GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, &lock, err));

@@ -236,6 +236,53 @@ def test_signals():
     shutil.rmtree(one)
 
 
+FITS = """experiment: fits
+source: {capture: data/smollm2-135m.h5, layers: [0]}
+fit: {steps: 12, every: 4, batch: 192, tokens: 384}
+arms:
+  identity: {k: {chain: [], quantizer: {sym: {bits: 4}}}}
+  learned:  {k: {chain: [{householder: {k: 8, learn: true}}], quantizer: {sym: {bits: 4}}}}
+  heads:    {k: {chain: [unrope, {centre: {by: mean}}, {householder: {k: 2, per: head, learn: true}}], quantizer: {sym: {bits: 4}}, fit: {restarts: 2}},
+             v: {chain: [srht], quantizer: {sym: {bits: 4, learn: true}}}}
+  drawn:    {k: {chain: [srht], quantizer: {sym: {bits: 4}}, fit: {draws: 3}}}
+grid: {learned.fit.objective: {rows: mse, scores: logit}}
+seeds: 2
+metrics: [nmse, softmax_kl]
+compare: [{arm: learned, against: identity, metric: softmax_kl}]
+"""
+
+
+def test_fits():
+    """Arms that learn: again, on one thread, and stopped in the middle of a fit."""
+    config, one, two, three = place("fits.yaml"), place("fits1"), place("fits2"), place("fits3")
+    with open(config, "w") as f:
+        f.write(FITS)
+    p = gyre("run", config, "--out", one, "--jobs", 2)
+    done = counts(p)
+    check(p.returncode == 0 and done == (9, 0, 0, 0), f"a run with fits: {p.returncode} {done} {p.stderr}")
+    p = gyre("run", config, "--out", one, "--jobs", 2)
+    check(p.returncode == 0 and counts(p) == (0, 9, 0, 0), f"a second run with fits computes nothing: {counts(p)}")
+    p = gyre("run", config, "--out", two, "--jobs", 1)
+    check(p.returncode == 0 and counts(p) == done and digest(two) == digest(one) and plain(results(two)) == plain(results(one)), f"fits on one thread give the same bytes: {counts(p)} {p.stderr}")
+    check([plain(os.path.join(two, "cells", n)) for n in cells(two)] == [plain(os.path.join(one, "cells", n)) for n in cells(one)], "fits on one thread give the same cells")
+
+    ask = ["run", config, "--out", three, "--jobs", "2", "--set", "grid={}", "--set",
+           "arms={identity: {k: {quantizer: {sym: {bits: 4}}}}, learned: {k: {chain: [{householder: {k: 8, learn: true}}], quantizer: {sym: {bits: 4}}}}}"]
+    p = subprocess.Popen([GYRE, *ask, "--set", "fit.steps=100000"], cwd=SOURCE, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while p.poll() is None and not cells(three):  # the arm that learns nothing comes first
+        time.sleep(0.01)
+    time.sleep(0.5)
+    begin = time.monotonic()
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=120)
+    check(p.returncode == 75 and out == "" and re.search(r"stopped with 2 of 3 cells to go; the same command goes on from here", err), f"a fit that is stopped: {p.returncode} {err}")
+    check(len(cells(three)) == 1 and not unfinished(three) and time.monotonic() - begin < 20, f"a fit that is stopped leaves no cell: {cells(three)}")
+    p = gyre(*ask)
+    check(p.returncode == 0 and counts(p) == (2, 1, 0, 0), f"the run after the signal: {counts(p)} {p.stderr}")
+    for folder in (one, two, three):
+        shutil.rmtree(folder)
+
+
 def test_margin():
     """Another margin is another analysis of the same cells."""
     def analysis(folder):

@@ -281,10 +281,10 @@ def test_help():
             good("help behind other words", [verb, "a", "--help"], rf"gyre {verb}\b")
 
 
-def registered_names():
+def registered_names(rooms=("transforms", "quant", "metrics")):
     """Names of the variants that the registries' tables list, read from their files."""
     found = []
-    for room in ("transforms", "quant", "metrics"):
+    for room in rooms:
         table = open(os.path.join(SOURCE, room, "registry.c"), encoding="utf-8").read()
         found += re.findall(r"^    &gyre_[a-z]+_(\w+),", table, re.M)
     return found
@@ -294,14 +294,15 @@ def described(d, text):
     """One entry: complete in JSON, and the same told in words."""
     name = d["name"]
     fields = {"transform": {"dimensions", "flags", "needs", "takes_rows_in", "frame_afterwards", "folds_into_the_query"}, "alias": {"chain"},
-              "quantizer": {"flags", "codes_together", "payload_bits_per_value"}, "metric": {"unit", "defined_for_arms_that_code", "reads_queries"}}
+              "quantizer": {"flags", "codes_together", "payload_bits_per_value"}, "metric": {"unit", "defined_for_arms_that_code", "reads_queries"},
+              "objective": {"unit", "defined_for", "flags"}, "optimiser": set(), "fit": set()}
     check(fields[d["kind"]] <= d.keys() and d["summary"] and (d["source"] or d["kind"] == "alias"), f"{name}: what a {d['kind']} tells: {sorted(d)}")
     for o in d["options"]:
         check(o["key"] and o["domain"] and o["help"] and ("default" in o) != o["required"] and (o["type"] not in ("integer", "real") or None in (o["least"], o["most"]) or o["least"] <= o["most"]), f"{name}: option {o}")
         check(re.search(rf"^  option {o['key']}: {re.escape(o['domain'])}.*; {'required' if o['required'] else 'default ' + re.escape(o['default'])}; ", text, re.M), f"{name}: option {o['key']} in words")
     required = {o["key"] for o in d["options"] if o["required"]}
     check(required == {a.split("=")[0] for a in d["assumed"]} | set(d["wants"]), f"{name}: required options are assumed or wanted: {required}")
-    check([s["with"] for s in d["applies"][:1]] == ([] if d["kind"] == "metric" or d["wants"] else [""]), f"{name}: the default options come first: {d['applies']}")
+    check([s["with"] for s in d["applies"][:1]] == ([] if d["kind"] in ("metric", "objective", "optimiser", "fit") or d["wants"] else [""]), f"{name}: the default options come first: {d['applies']}")
     for s in d["applies"]:
         check([a["dim"] for a in s["at"]] == [64, 80, 96, 112, 128, 192, 256, 320, 576], f"{name}: applicability {s}")
         part = re.search(rf"^  applies{' with ' + re.escape(s['with']) if s['with'] else ''} at:.*\n(?:  not at .*\n)*", text, re.M)
@@ -327,6 +328,8 @@ def test_variants_page():
     for name in registered_names():
         check(re.search(rf"^\| \[{name}\]\(", printed, re.M) is not None, f"the page has {name}")
         check(re.search(rf"\b{name}\b", definitions), f"docs/definitions.md defines {name}")
+    for name in [*registered_names(["calibrate"]), "fit"]:
+        check(re.search(rf"^### {name}$", printed, re.M) is not None, f"the page has {name}")
     for page, anchor in set(re.findall(r"\]\(([\w./-]*)(?:#(\w+))?\)", printed)):
         text = open(os.path.join(docs, page), encoding="utf-8").read() if page else printed
         check(not anchor or re.search(rf"^#+ {anchor}$", text, re.M | re.I), f"the page points at {page}#{anchor}")
@@ -337,17 +340,25 @@ def test_show():
     text, data = good("list", ["list"]).out, json.loads(good("list", ["list", "--json"]).out)
     check([line.split()[:2] for line in text.splitlines()] == [[d["kind"], d["name"]] for d in data], "list --json says what list says")
     names = [d["name"] for d in data]
-    check(len(set(names)) == len(names), f"a name has one meaning: {sorted(n for n in names if names.count(n) > 1)}")
-    registered = registered_names()
-    check(set(registered) == {d["name"] for d in data if d["kind"] != "alias"}, f"list shows the registries: {sorted(set(registered) ^ set(names))}")
-    for family, kinds in (("transforms", {"transform", "alias"}), ("quantizers", {"quantizer"}), ("metrics", {"metric"})):
+    named = [(d["kind"], d["name"]) for d in data]
+    check(len(set(named)) == len(named), f"a name has one meaning in its family: {sorted(n for n in named if named.count(n) > 1)}")
+    registered = registered_names(["transforms", "quant", "metrics", "calibrate"]) + ["fit"]
+    check(sorted(registered) == sorted(d["name"] for d in data if d["kind"] != "alias"), f"list shows the registries: {sorted(set(registered) ^ set(names))}")
+    families = {"transforms": {"transform", "alias"}, "quantizers": {"quantizer"}, "metrics": {"metric"}, "objectives": {"objective"}, "optimisers": {"optimiser"}, "fits": {"fit"}}
+    for family, kinds in families.items():
         part = json.loads(good("list of a family", ["list", family, "--json"]).out)
         check(part == [d for d in data if d["kind"] in kinds] and part, f"list {family} is that part of the list")
         check(good("list of a family", ["list", family]).out == "".join(line + "\n" for line in text.splitlines() if line.split()[0] in kinds), f"list {family}, as text")
     for d in data:
-        check(json.loads(good("describe", ["describe", d["name"], "--json"]).out) == d, f"describe {d['name']} --json is its part of list --json")
-        described(d, good("describe", ["describe", d["name"]], rf"\A{d['kind']} {re.escape(d['name'])}: {re.escape(d['summary'])}\n").out)
+        family = next(f for f, kinds in families.items() if d["kind"] in kinds)
+        word = d["name"] if names.count(d["name"]) == 1 else f"{family}.{d['name']}"
+        check(json.loads(good("describe", ["describe", word, "--json"]).out) == d, f"describe {word} --json is its part of list --json")
+        described(d, good("describe", ["describe", word], rf"\A{d['kind']} {re.escape(d['name'])}: {re.escape(d['summary'])}\n").out)
+    a = good("describe of a name with two meanings", ["describe", "softmax_kl"], r"\Ametric softmax_kl: ", r"\nobjective softmax_kl: ")
+    bad("a name with two meanings as JSON", ["describe", "softmax_kl", "--json"], 2, "more than one family", "metrics.softmax_kl")
+    good("options of a fit", ["describe", "fit"], "option steps: an integer in .*default 300", "option leak: true or false")
     by_name = {d["name"]: d for d in data}
+    check("learn=true: flags linear, orthogonal, seeded, learnable" in by_name["householder"]["by_option"] and "learn=true: flags " in by_name["sym"]["by_option"], "the option that learns is told")
     check([o["bits"] for o in by_name["sym"]["payload_bits_at"]] == [4.5, 4.25] and by_name["sym"]["assumed"] == ["bits=4"], "sym: 4 bits and one binary32 scale a row")
     check(all(a["applies"] for s in by_name["unrope"]["applies"] for a in s["at"]), "unrope applies where there is RoPE")
     check([a["dim"] for a in by_name["srht"]["applies"][0]["at"] if a["applies"]] == [64, 128, 256], "srht applies at powers of two")
@@ -355,6 +366,8 @@ def test_show():
     path = config()
     good("validate", ["validate", path], "valid; 2 arms")
     good("plan", ["plan", path], "3 cells, 1 comparisons", "to compute: 3 cells")
+    told = json.loads(good("plan as JSON", ["plan", path, "--json"]).out)
+    check((told["cells"], told["comparisons"], told["to_compute"], told["fits"], [x["arm"] for x in told["arms"]]) == (3, 1, 3, 0, ["identity", "srht"]), f"plan --json: {told}")
     good("plan with --set", ["plan", path, "--set", "seeds=5", "--set", "grid={quantizer.bits: [3, 4]}"], "12 cells, 2 comparisons")
     before = listing()
     a = good("dry run", ["run", path, "--out", "dry", "--dry-run"], "to compute: 3 cells")
@@ -581,6 +594,78 @@ def test_leak():
     with h5py.File(os.path.join(WORK, "leak", "results.h5")) as f:
         check(f["sources/leak"][0] == 1, "the file says that calibration overlaps evaluation")
     check("LEAK" not in gyre("report", "for_help/results.h5").out, "no leak, no mark")
+
+
+def test_fits():
+    """Arms that learn: what they ask of documents, where they come from, what stops them."""
+    learned = "{chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}%s}"
+    source = "source: {capture: tiny.h5, layers: [0], calibration: [text0, text1]}"
+
+    def fits(name, fit="{steps: 4, every: 2, batch: 40}", source=source, extra="", **parts):
+        text = "arms:\n  identity: {k: {chain: [], quantizer: {sym: {bits: 4}}}}\n  learned: {k: " + learned % extra + "}"
+        return config(name, **{"source": source + ("\nfit: " + fit if fit else ""), "arms": text, "grid": None, "compare": None, **parts})
+
+    place = r"bad\.yaml:\d+:\d+: error: "
+    for fit, *says in (("{steps: many}", "fit.steps: 'many'"), ("{objective: msee}", "unknown objective 'msee'", "did you mean 'mse'"), ("{optimiser: adm}", "unknown optimiser 'adm'", "did you mean 'adam'"),
+                       ("{stepps: 4}", "unknown key 'stepps'", "did you mean 'steps'"), ("{leak: true}", "say source.leak: deliberate too"), ("[4]", "fit: a map")):
+        fits("bad.yaml", fit=fit)
+        bad("fit: " + fit, ["validate", "bad.yaml"], 2, place, *says)
+    for extra, *says in ((", fit: {rule: plane}", "'plane' is not one of", "plain"), (", fitted: 7", "a results file and what of it"), (", fitted: never.h5#a", "'never.h5' cannot be read", "No such file"),
+                         (", fit: {draws: 2}", "leave out what learns")):
+        fits("bad.yaml", extra=extra)
+        bad("codec with" + extra, ["validate", "bad.yaml"], 2, place, *says)
+    bad_config("a fit of nothing", place, "nothing to fit", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fit: {steps: 4}}}"))
+    bad_config("parameters for nothing", place, "nothing of this codec is learned", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fitted: tiny.yaml#a}}"))
+    bad_config("a closed form behind what is learned", place, "scale is fitted in closed form and stands behind householder", "put it before",
+               arms=arm("{k: {chain: [{householder: {k: 2, learn: true}}, {scale: {by: max}}], quantizer: {sym: {bits: 4}}}}"))
+    for fit, says in (("{tokens: 41, batch: 40}", "fit.tokens asks for 41 tokens, and the 1 calibration documents have 40"), ("{steps: 4}", "fit.batch asks for 1024 rows, and the calibration set has 80"),
+                      ("{tokens: 10, batch: 21}", "the calibration set has 20"), ("{batch: 1}", "less than one for each of the 2 heads")):
+        for verb in (["plan"], ["run", "--out", "never"]):
+            bad("fit: " + fit, [verb[0], fits("asks.yaml", fit=fit), *verb[1:]], 2, "arm learned", says)
+    one = source.replace("text0, text1", "text0")
+    bad("nothing validates", ["plan", fits("asks.yaml", source=one)], 2, "no(ne| document)", "source.validation", "keep: last")
+    good("nothing validates, the last state is kept", ["run", fits("last.yaml", source=one, fit="{steps: 4, batch: 40, keep: last}"), "--out", "last"], "3 cells OK")
+    bad("validation is evaluated", ["plan", fits("asks.yaml", source="source: {capture: tiny.h5, layers: [0], calibration: [text0], validation: [text1], evaluation: [text1]}")], 2, "text1", "validates", "leak: deliberate")
+    good("validation by name", ["plan", fits("named.yaml", source="source: {capture: tiny.h5, layers: [0], calibration: [text0], validation: [text3]}")], "4 documents evaluated, 1 calibrate, 1 validate")
+    good("more reflectors than dimensions", ["run", config("wide.yaml", arms="arms:\n  identity: {k: {chain: [], quantizer: {sym: {bits: 4}}}}\n  learned: {k: {chain: [{householder: {k: 65, learn: true}}], quantizer: {sym: {bits: 4}}}}",
+         source=source, grid=None, compare=None), "--out", "wide"], "1 cells OK, 2 skipped", "SKIPPED: .*65")
+    a = good("plan of fits", ["plan", fits("learned.yaml")], "5 cells|3 cells", r"to fit: 2 fits, 8 steps or draws; about \d+ s on \d+ jobs? \(steps were timed\)", r"3 documents evaluated|4 documents evaluated, 1 calibrate, 1 validate")
+    told = json.loads(good("plan of fits as JSON", ["plan", "learned.yaml", "--json", "--jobs", "2"]).out)
+    check((told["fits"], told["steps"], told["jobs"]) == (2, 8, 2) and told["fit_seconds"] > 0 and told["sources"][0]["validation"] == 1, f"plan --json of fits: {told}")
+    good("a run that learns", ["run", "learned.yaml", "--out", "learned"], "3 cells OK")
+    with h5py.File(os.path.join(WORK, "learned", "results.h5")) as f:
+        codec, flags = f["cells/codec_k"].asstr()[:], f["cells/flags"].asstr()[:]
+        check([";fit=objective=mse()" in c for c in codec] == [False, True, True] and not any("leak" in x for x in flags), f"the fit is in the codec's text: {codec}")
+
+    other = fits("taken.yaml", extra=", fitted: learned/results.h5#learned", fit="{batch: 40}")
+    a = good("parameters of another run", ["run", other, "--out", "taken"], "3 cells OK")
+    with h5py.File(os.path.join(WORK, "taken", "results.h5")) as f, h5py.File(os.path.join(WORK, "learned", "results.h5")) as g:
+        check(np.array_equal(f["metrics/nmse"][:], g["metrics/nmse"][:], equal_nan=True), "parameters of another run give its numbers")
+        check(re.search(r";fitted=sha256:[0-9a-f]{64}#learned$", f["cells/codec_k"].asstr()[1]), "the text of the codec says whose parameters it has")
+    moved = os.path.join(WORK, "moved.h5")
+    shutil.copy(os.path.join(WORK, "learned", "results.h5"), moved)
+    a = good("the same file elsewhere", ["run", fits("taken.yaml", extra=", fitted: moved.h5#learned", fit="{batch: 40}"), "--out", "taken"])
+    check("0 cells computed, 3 found" in a.err, f"a fitted file is known by its contents: {a.err}")
+    capture("other.h5", layers=(0, 1), model="other")
+    capture("narrow.h5", dim=32, layers=(0, 1))
+    for what, change, *says in (("another layer", "source.layers=[1]", "layer 0", "layer 1"), ("another dimension", "source.capture=narrow.h5", "64", "32"),
+                                ("another order", "arms.learned.k.order=native", "half_split", "native"), ("another chain", "arms.learned.k.chain=[{householder: {k: 4, learn: true}}]", "k=2", "k=4"),
+                                ("an unknown arm", "arms.learned.k.fitted=learned/results.h5#lerned", "lerned", "learned"), ("an arm that learned nothing", "arms.learned.k.fitted=learned/results.h5#identity", "identity"),
+                                ("values", "arms.learned={v: {chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}, fitted: learned/results.h5#learned}}", "learned")):
+        for verb in (["plan"], ["run", "--out", "never"]):
+            bad("parameters for " + what, [verb[0], other, *verb[1:], "--set", change], 1, "arm learned", *says)
+    bad("parameters of a capture", ["plan", other, "--set", "arms.learned.k.fitted=tiny.h5#learned"], 1, "tiny.h5", "gyre-results")
+
+    wild = config("wild.yaml", source=source + "\nfit: {steps: 40, batch: 40, optimiser: {sgd: {rate: 1e6}}, schedule: constant}", grid=None, compare=None, seeds=None,
+                  arms="arms:\n  identity: {k: {chain: [], quantizer: {sym: {bits: 4}}}}\n  learned: {k: {chain: [{scale: {by: one, learn: true}}], quantizer: {sym: {bits: 4}}}}")
+    a = gyre("run", wild, "--out", "wild")
+    check(a.code == 1 and re.search(r"cell FAILED: tiny, layer 0, arm learned .*the fit fails at step \d+ of 40", a.err) and "1 cells computed, 0 found, 0 skipped, 1 failed" in a.err and "1 missing or failed" in a.out,
+          f"a fit that diverges: exit {a.code}, {a.err}")
+
+    leak = "source: {capture: tiny.h5, layers: [0], calibration: [text0, text1], leak: deliberate}"
+    good("an arm that calibrates on what is evaluated", ["run", fits("leaks.yaml", source=leak, fit=None, extra=", fit: {steps: 4, batch: 40, leak: true}"), "--out", "leaks"], "3 cells OK", "LEAK")
+    with h5py.File(os.path.join(WORK, "leaks", "results.h5")) as f:
+        check(f["cells/flags"].asstr()[:].tolist() == ["", "leak", "leak"], f"cells of a leaking arm are flagged: {f['cells/flags'][:]}")
 
 
 def test_results():

@@ -124,6 +124,31 @@ static void bad_ones(void **state)
         {"arms.srft.k.order=native_", "arms.srft.k.order: 'native_' is not one of {half_split, native} (did you mean 'native'?)"},
         {"arms.srft.both={quantizer: f16}", "'both' stands alone"},
         {"arms={}", "a map of arms is wanted"},
+        {"source={capture: a.h5, validation: [d], evaluation: [d]}", "document 'd' both validates and is evaluated"},
+        {"source={capture: a.h5, validation: [d], calibration: [d]}", "document 'd' both validates and calibrates"},
+        {"fit={stepz: 3}", "fit: unknown key 'stepz' (did you mean 'steps'?)"},
+        {"fit={steps: 0}", "fit.steps: '0' is not an integer in [1, 1000000]"},
+        {"fit={steps: \"3\"}", "fit.steps: \"3\" is quoted text"},
+        {"fit={objective: mze}", "fit.objective: unknown objective 'mze' (did you mean 'mse'?)"},
+        {"fit={objective: {mse: {p: 8}}}", "fit.objective.mse: unknown key 'p'"},
+        {"fit={optimiser: adan}", "fit.optimiser: unknown optimiser 'adan' (did you mean 'adam'?)"},
+        {"fit={optimiser: {adam: {rate: -1}}}", "fit.optimiser.adam.rate: '-1' is not a finite number in [1e-09, 100]"},
+        {"fit={leak: true}", "leak: true calibrates on the documents that are evaluated: say source.leak: deliberate too"},
+        {"arms.srft.k.fit={steps: 10}", "arms.srft.k.fit: nothing to fit"},
+        {"arms.identity.k.fit={draws: 2}", "arms.identity.k.fit: draws: the chain draws nothing at random"},
+        {"arms.srft.k.fitted=nowhere.h5", "'nowhere.h5': a results file and what of it are wanted"},
+        {"arms.srft.k.fitted=/nowhere/x.h5#a", "arms.srft.k.fitted: '/nowhere/x.h5' cannot be read: No such file"},
+        {"arms.srft.k.fitted=README.md#a", "fitted: nothing of this codec is learned or drawn"},
+        {"arms.srft.k.chain=[{householder: {learn: true}}, {scale: {by: max}}]", "scale is fitted in closed form and stands behind householder, which is learned: put it before"},
+        {"arms.both.both.chain=[{householder: {learn: true}}]", "the objective mse needs a straight-through rule, and f16 has none"},
+        {"arms.both={v: {chain: [{householder: {learn: true}}], quantizer: {sym: {bits: 4}}, fit: {objective: logit}}}", "arms.both.v.fit: the objective logit is not defined for values, at bits=3"},
+        {"arms.both={v: {chain: [signs, {householder: {learn: true}}], quantizer: {sym: {bits: 4}}, fit: {draws: 3}}}", "draws choose among random elements and learn nothing"},
+        {"grid={fit.stepz: [1]}", "grid.fit.stepz: unknown option of a fit 'stepz' (did you mean 'steps'?)"},
+        {"grid={fit.steps: [10]}", "grid.fit.steps: it acts on no arm"},
+        {"grid={identity.fit.draws: [1, 4]}", "grid.identity.fit.draws: it acts on no arm"},
+        {"grid={fit.draws: [1, x]}", "'x' is not an integer in [1, 32000]"},
+        {"grid={fit.objective: [mse]}", "grid.fit.objective: a map"},
+        {"grid={fit.objective: {m: mze}}", "grid.fit.objective.m: unknown objective 'mze'"},
         {"grid={quantizer.bots: [3]}", "no arm has such an option"},
         {"grid={bits: [3]}", "'bits' names nothing"},
         {"grid={quantizer.bits: [3, 3]}", "the value 3 stands twice"},
@@ -187,6 +212,125 @@ static void whole_parts(void **state)
         if (strcmp(c->points[i].arm.name, "exact") == 0)
             assert_string_equal(c->points[i].point, "");
     gyre_config_free(c);
+}
+
+/* A codec's block over the top-level one, key by key; only what acts is in the text of a codec. */
+static void fits(void **state)
+{
+    (void)state;
+    gyre_config *c;
+    gyre_error error;
+    static const char text[] = "experiment: t\nsource: {capture: a.h5}\nfit: {steps: 20, objective: logit, optimiser: {sgd: {rate: 0.5}}, tokens: 100}\narms:\n"
+                               "  own: {k: {chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}, fit: {steps: 30, objective: mse}}}\n"
+                               "  all: {k: {chain: [{scale: {by: one, learn: true}}], quantizer: {sym: {bits: 4}}, fit: {batch: all}}}\n"
+                               "  drawn: {k: {chain: [srht], quantizer: {sym: {bits: 4}}, fit: {draws: 5}}}\n"
+                               "  rows: {v: {chain: [{scale: {by: max}}], quantizer: {sym: {bits: 4}}}}\n"
+                               "  plain: {v: {chain: [srht], quantizer: {sym: {bits: 4}}}}\n"
+                               "metrics: [nmse]\n";
+    static const char *const fit[] = {
+        "objective=mse(),optimiser=sgd(rate=0.5,momentum=0),steps=30,batch=1024,tokens=100,restarts=1,draws=1,every=10,patience=off,rule=scale,schedule=cosine,keep=best,leak=false",
+        "objective=logit(),optimiser=sgd(rate=0.5,momentum=0),steps=20,batch=all,tokens=100,restarts=1,draws=1,every=10,patience=off,rule=scale,schedule=cosine,keep=best,leak=false",
+        "objective=logit(),optimiser=adam(rate=0.01,beta1=0.90000000000000002,beta2=0.999,epsilon=1e-08),steps=300,batch=1024,tokens=100,restarts=1,draws=5,every=10,patience=off,rule=scale,"
+        "schedule=cosine,keep=best,leak=false",
+        "tokens=100",
+        NULL,
+    };
+    CHECK_OK(load(text, NULL, 0, &c, NULL, &error), &error);
+    assert_int_equal(c->n_points, 5);
+    for (size_t i = 0; i < 5; i++) {
+        char canonical[GYRE_ARM_TEXT];
+        gyre_arm_canonical(&c->points[i].arm, i < 3 ? GYRE_K : GYRE_V, canonical, sizeof canonical);
+        const char *mark = strstr(canonical, ";fit=");
+        assert_int_equal(mark != NULL, fit[i] != NULL);
+        if (mark != NULL)
+            assert_string_equal(mark + strlen(";fit="), fit[i]);
+        assert_int_equal(gyre_arm_learns(&c->points[i].arm), i < 2);
+    }
+    assert_true(c->points[0].seeded && c->points[2].seeded && !c->points[3].seeded && c->points[4].seeded);
+    gyre_config_free(c);
+}
+
+/* Axes over fits multiply the points on which they act, and no others. */
+static void grids_of_fits(void **state)
+{
+    (void)state;
+    gyre_config *c;
+    gyre_error error;
+    static const char text[] = "experiment: t\nsource: {capture: a.h5, leak: deliberate}\narms:\n"
+                               "  a: {k: {chain: [], quantizer: {sym: {bits: 4}}}}\n  scaled: {v: {chain: [{scale: {by: max}}], quantizer: {sym: {bits: 4}}}}\n"
+                               "grid:\n  a.chain: {plain: [], drawn: [srht], learned: [{householder: {k: 2, learn: true}}]}\n  fit.steps: [10, 20]\n  fit.objective: {m: mse, l: logit}\n"
+                               "  fit.optimiser.rate: [0.1]\n  fit.leak: [false, true]\nmetrics: [nmse]\n";
+    static const char *const points[] = {
+        "a chain=plain",
+        "a chain=drawn",
+        "a chain=learned,steps=10,objective=m,rate=0.1,leak=false",
+        "a chain=learned,steps=10,objective=m,rate=0.1,leak=true",
+        "a chain=learned,steps=10,objective=l,rate=0.1,leak=false",
+        "a chain=learned,steps=10,objective=l,rate=0.1,leak=true",
+        "a chain=learned,steps=20,objective=m,rate=0.1,leak=false",
+        "a chain=learned,steps=20,objective=m,rate=0.1,leak=true",
+        "a chain=learned,steps=20,objective=l,rate=0.1,leak=false",
+        "a chain=learned,steps=20,objective=l,rate=0.1,leak=true",
+        "scaled leak=false",
+        "scaled leak=true",
+    };
+    CHECK_OK(load(text, NULL, 0, &c, NULL, &error), &error);
+    assert_int_equal(c->n_points, sizeof points / sizeof *points);
+    for (size_t i = 0; i < c->n_points; i++) {
+        char name[GYRE_OPTION_TEXT + 64];
+        (void)snprintf(name, sizeof name, "%s %s", c->points[i].arm.name, c->points[i].point);
+        assert_string_equal(name, points[i]);
+    }
+    assert_true(c->points[6].arm.fit[GYRE_K].own.steps == 20 && strcmp(c->points[8].arm.fit[GYRE_K].objective->name, "logit") == 0 && c->points[11].arm.fit[GYRE_V].own.leak);
+    gyre_config_free(c);
+}
+
+/* Documents of each use on a shipped capture of 16: a learning arm takes the last quarter of the calibration documents for validation, and none is used twice. */
+static void splits(void **state)
+{
+    (void)state;
+    static const char text[] = "experiment: t\nsource: {capture: data/smollm2-135m.h5, layers: [0]}\nfit: {batch: all}\narms:\n"
+                               "  plain: {k: {quantizer: {sym: {bits: 4}}}}\n  other: {k: {chain: [{householder: {k: 2, learn: false}}], quantizer: {sym: {bits: 4}}}}\nmetrics: [nmse]\n";
+    static const struct {
+        const char *learn, *source;
+        size_t calibration, validation, evaluation;
+    } rows[] = {
+        {"false", "source.leak=deliberate", 4, 0, 12},
+        {"true", "source.leak=deliberate", 3, 1, 12},
+        {"true", "source.validation=[VALIDATION]", 3, 1, 12},
+        {"false", "source.validation=[VALIDATION]", 3, 1, 12},
+    };
+    gyre_search search = {{(char *)(uintptr_t)GYRE_SOURCE_DIR}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gyre_config *c;
+        gyre_plan *plan;
+        gyre_error error;
+        char learn[64], source[128];
+        (void)snprintf(learn, sizeof learn, "arms.other.k.chain=[{householder: {k: 2, learn: %s}}]", rows[i].learn);
+        const char *sets[] = {learn, "experiment=u"};
+        CHECK_OK(load(text, sets, 2, &c, NULL, &error), &error); /* to learn a name of a document */
+        CHECK_OK(gyre_plan_make(c, &search, &plan, &error), &error);
+        (void)snprintf(source, sizeof source, "%s", rows[i].source);
+        if (strstr(source, "VALIDATION") != NULL)
+            (void)snprintf(source, sizeof source, "source.validation=[%.80s]", plan->table->sources[0].calibration[1]);
+        gyre_plan_free(plan);
+        gyre_config_free(c);
+        sets[1] = source;
+        CHECK_OK(load(text, sets, 2, &c, NULL, &error), &error);
+        CHECK_OK(gyre_plan_make(c, &search, &plan, &error), &error);
+        const gyre_source *s = &plan->table->sources[0];
+        assert_int_equal(s->n_calibration, rows[i].calibration);
+        assert_int_equal(s->n_validation, rows[i].validation);
+        assert_int_equal(s->n_documents, rows[i].evaluation);
+        unsigned used[16] = {0};
+        for (int u = 0; u < GYRE_USES; u++)
+            for (size_t d = 0; d < plan->sources[0].split.use[u].count; d++)
+                used[plan->sources[0].split.use[u].index[d]]++;
+        for (size_t d = 0; d < 16; d++)
+            assert_int_equal(used[d], 1);
+        gyre_plan_free(plan);
+        gyre_config_free(c);
+    }
 }
 
 /* An option may change the frame that an element takes or leaves: every value of its axis is checked in the arm's chain. */
@@ -289,6 +433,7 @@ static void all_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(options_keep_the_frames), cmocka_unit_test(bad_ones),
-                                       cmocka_unit_test(all_at_once), cmocka_unit_test(labels), cmocka_unit_test(comparisons_are_never_dropped)};
+                                       cmocka_unit_test(all_at_once), cmocka_unit_test(labels), cmocka_unit_test(fits), cmocka_unit_test(grids_of_fits),
+                                       cmocka_unit_test(splits), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
 }
