@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"experiment", "source", "fit", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", NULL};
+static const char *const top_keys[] = {"experiment", "source", "fit", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", "sizes", NULL};
 static const char *const source_keys[] = {"capture", "layers", "calibration", "validation", "evaluation", "leak", NULL};
 static const char *const compare_keys[] = {"arm", "against", "metric", "margin", "alpha", "family", NULL};
 
@@ -328,19 +328,55 @@ void gyre_config_free(gyre_config *c)
     free(c);
 }
 
-static gyre_status apply_sets(gyre_config *c, const char *const *sets, size_t n_sets, gyre_error *err)
+/* Assignments of a size: the list under its name in `sizes`; NULL without a size. */
+static gyre_status find_size(const gyre_config *c, const char *size, const gyre_yaml_node **list, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t size = 1, used = 0;
+    const gyre_yaml_node *root = gyre_yaml_root(c->yaml), *sizes = root->kind == GYRE_YAML_MAP ? gyre_yaml_get(root, "sizes") : NULL;
+    *list = NULL;
+    for (size_t i = 0; size != NULL && sizes != NULL && sizes->kind == GYRE_YAML_MAP && i < sizes->count; i++)
+        if (strcmp(sizes->keys[i]->text, size) == 0)
+            *list = sizes->items[i];
+    if (size != NULL && *list == NULL)
+        GYRE_FAIL(GYRE_E_CONFIG, "there is no size '%s': `sizes` names %s", size, sizes == NULL || sizes->kind != GYRE_YAML_MAP || sizes->count == 0 ? "none" : sizes->keys[0]->text);
+done:
+    return st;
+}
+
+static gyre_status apply_sets(gyre_config *c, const char *size, const char *const *sets, size_t n_sets, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_yaml_node *list;
+    size_t room = 1, used = 0, n_size;
+    GYRE_TRY(find_size(c, size, &list, err));
+    n_size = list != NULL && list->kind == GYRE_YAML_LIST ? list->count : 0;
+    for (size_t i = 0; i < n_size; i++)
+        room += list->items[i]->kind == GYRE_YAML_SCALAR ? strlen(list->items[i]->text) + 1 : 0;
     for (size_t i = 0; i < n_sets; i++)
-        size += strlen(sets[i]) + 1;
-    GYRE_NEW(&c->overrides, size);
-    for (size_t i = 0; i < n_sets; i++) {
-        GYRE_TRY(gyre_yaml_set(c->yaml, sets[i], err));
-        used += (size_t)snprintf(c->overrides + used, size - used, "%s\n", sets[i]);
+        room += strlen(sets[i]) + 1;
+    GYRE_NEW(&c->overrides, room);
+    for (size_t i = 0; i < n_size + n_sets; i++) {
+        const char *set = i >= n_size ? sets[i - n_size] : list->items[i]->kind == GYRE_YAML_SCALAR ? list->items[i]->text : NULL;
+        if (set == NULL)
+            continue; /* read_sizes says so */
+        GYRE_TRY(gyre_yaml_set(c->yaml, set, err));
+        used += (size_t)snprintf(c->overrides + used, room - used, "%s\n", set);
     }
 done:
     return st;
+}
+
+static void read_sizes(gyre_config *c, const gyre_yaml_node *root)
+{
+    const gyre_yaml_node *sizes = gyre_yaml_get(root, "sizes");
+    const char *set;
+    if (sizes == NULL || !gyre_yaml_want(c->yaml, sizes, "sizes", GYRE_YAML_MAP))
+        return;
+    for (size_t i = 0; i < sizes->count; i++)
+        if (gyre_config_name(c->yaml, sizes->keys[i], "sizes", "the name of a size") && gyre_yaml_want(c->yaml, sizes->items[i], "sizes", GYRE_YAML_LIST))
+            for (size_t j = 0; j < sizes->items[i]->count; j++)
+                if (gyre_yaml_text(c->yaml, sizes->items[i]->items[j], "sizes", &set) && strchr(set, '=') == NULL)
+                    gyre_yaml_fault(c->yaml, sizes->items[i]->items[j], "sizes", "an assignment is wanted, as in seeds=1");
 }
 
 /* Fits, arms and grid, and the points that they make. */
@@ -361,7 +397,7 @@ done:
     return st;
 }
 
-gyre_status gyre_config_read(const char *path, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err)
+gyre_status gyre_config_read(const char *path, const char *size, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_config *c = NULL;
@@ -370,10 +406,11 @@ gyre_status gyre_config_read(const char *path, const char *const *sets, size_t n
         *report = NULL;
     GYRE_NEW(&c, 1);
     GYRE_TRY(gyre_yaml_read(path, &c->yaml, err));
-    GYRE_TRY(apply_sets(c, sets, n_sets, err));
+    GYRE_TRY(apply_sets(c, size, sets, n_sets, err));
     const gyre_yaml_node *root = gyre_yaml_root(c->yaml);
     if (gyre_yaml_want(c->yaml, root, "", GYRE_YAML_MAP)) {
         gyre_yaml_keys(c->yaml, root, "", top_keys);
+        read_sizes(c, root);
         read_numbers(c, root);
         GYRE_TRY(read_source(c, root, err));
         GYRE_TRY(read_points(c, root, err));

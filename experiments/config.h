@@ -100,8 +100,8 @@ typedef struct gyre_config {
     char analysis_sha256[GYRE_SHA256_HEX]; /* of the comparisons alone */
 } gyre_config;
 
-/* `sets`: n_sets assignments path=value, applied in order. On GYRE_E_CONFIG `report`, when not NULL, receives the whole list of faults (caller frees). */
-gyre_status gyre_config_read(const char *path, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err);
+/* `size`: NULL, or the name of an item of `sizes`, whose assignments are applied first. `sets`: n_sets assignments path=value, applied in order. On GYRE_E_CONFIG `report`, when not NULL, receives the whole list of faults (caller frees). */
+gyre_status gyre_config_read(const char *path, const char *size, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err);
 void gyre_config_free(gyre_config *config);
 
 /* What a stream of an arm has to fit (gyre_fit_use); nothing where it is left exact. */

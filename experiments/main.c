@@ -24,8 +24,9 @@ static void on_signal(int signal_number)
 
 static const gyre_verb verbs[] = {
     {"run", "compute the cells of a configuration, merge, report",
-     "gyre run CONFIG.yaml [--out DIR] [--set path.to.key=value]... [--jobs N] [--shard i/n] [--dry-run] [--quiet]\n"
+     "gyre run CONFIG.yaml [--out DIR] [--size NAME] [--set path.to.key=value]... [--jobs N] [--shard i/n] [--dry-run] [--quiet]\n"
      "  --out DIR     run folder (default out/<experiment>); a second run there computes what is missing\n"
+     "  --size NAME   applies the assignments under NAME in the configuration's `sizes`\n"
      "  --set a.b=c   overrides the configuration; may be given again\n"
      "  --jobs N      threads (default: one a processor)\n"
      "  --shard i/n   computes every n-th cell from i (i from 0; default: the Slurm array variables), does not merge: gyre merge DIR afterwards\n"
@@ -33,14 +34,14 @@ static const gyre_verb verbs[] = {
      "example: gyre run configs/demo.yaml --out out/demo --set seeds=4\n",
      gyre_verb_run_experiment},
     {"plan", "show cells, skips and their reasons, and what fits cost",
-     "gyre plan CONFIG.yaml [--set path.to.key=value]... [--jobs N] [--json]\n"
+     "gyre plan CONFIG.yaml [--size NAME] [--set path.to.key=value]... [--jobs N] [--json]\n"
      "  --jobs N      threads of the run that is planned (default: one a processor)\n"
      "  --json        the same for programs\n"
      "A few steps of every distinct fit are timed on the first layer of each source.\n"
      "example: gyre plan configs/demo.yaml\n",
      gyre_verb_plan},
     {"validate", "check a configuration without opening captures",
-     "gyre validate CONFIG.yaml [--set path.to.key=value]...\nexample: gyre validate configs/demo.yaml\n", gyre_verb_validate},
+     "gyre validate CONFIG.yaml [--size NAME] [--set path.to.key=value]...\nexample: gyre validate configs/demo.yaml\n", gyre_verb_validate},
     {"list", "all transforms, quantizers, metrics, objectives, optimisers",
      "gyre list [transforms|quantizers|metrics|objectives|optimisers|fits] [--json | --markdown]\n"
      "  --json        everything that describe tells, of each\n"

@@ -73,10 +73,10 @@ gyre_status gyre_argument_int(const char *option, const char *text, long lo, lon
     return GYRE_OK;
 }
 
-gyre_status gyre_verb_config(const char *path, const char *const *sets, size_t n_sets, gyre_config **config, gyre_error *err)
+gyre_status gyre_verb_config(const char *path, const char *size, const char *const *sets, size_t n_sets, gyre_config **config, gyre_error *err)
 {
     char *report = NULL;
-    gyre_status st = gyre_config_read(path, sets, n_sets, config, &report, err);
+    gyre_status st = gyre_config_read(path, size, sets, n_sets, config, &report, err);
     if (st == GYRE_E_CONFIG && report != NULL && report[0] != '\0') {
         (void)fputs(report, stderr); /* the whole list, where an error message would be cut */
         size_t faults = 0;

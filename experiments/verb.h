@@ -45,7 +45,7 @@ enum { GYRE_SETS_MOST = 256 };
 
 /* Reads a configuration for a verb; the whole list of faults goes to stderr. *search looks from the working folder, then the configuration's folder and that one's
  * parent; its texts are freed with gyre_search_free. */
-gyre_status gyre_verb_config(const char *path, const char *const *sets, size_t n_sets, gyre_config **config, gyre_error *err);
+gyre_status gyre_verb_config(const char *path, const char *size, const char *const *sets, size_t n_sets, gyre_config **config, gyre_error *err);
 gyre_status gyre_search_from(const char *config_path, gyre_search *search, gyre_error *err);
 void gyre_search_free(gyre_search *search);
 

@@ -211,11 +211,12 @@ done:
 gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const char *path = NULL, *sets[GYRE_SETS_MOST], *jobs_text = NULL;
+    const char *path = NULL, *sets[GYRE_SETS_MOST], *size = NULL, *jobs_text = NULL;
     size_t n_sets = 0, words = 0;
     bool json = false;
     long jobs = sysconf(_SC_NPROCESSORS_ONLN);
     const gyre_argument options[] = {{.name = "--set", .list = sets, .list_count = &n_sets, .list_most = GYRE_SETS_MOST},
+                                     {.name = "--size", .value = &size},
                                      {.name = "--jobs", .value = &jobs_text}, {.name = "--json", .flag = &json}, {0}};
     gyre_config *config = NULL;
     gyre_search search = {{0}};
@@ -225,7 +226,7 @@ gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, g
         GYRE_FAIL(GYRE_E_USAGE, "name a configuration, as in gyre plan configs/demo.yaml");
     if (jobs_text != NULL)
         GYRE_TRY(gyre_argument_int("--jobs", jobs_text, 1, 1024, &jobs, err));
-    GYRE_TRY(gyre_verb_config(path, sets, n_sets, &config, err));
+    GYRE_TRY(gyre_verb_config(path, size, sets, n_sets, &config, err));
     GYRE_TRY(gyre_search_from(path, &search, err));
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     GYRE_TRY(gyre_verb_show_plan(config, plan, jobs < 1 ? 1 : (unsigned)jobs, json, context, err));

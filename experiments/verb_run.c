@@ -18,7 +18,7 @@
 enum { PATH_BYTES = 4096 };
 
 typedef struct run_arguments {
-    const char *config, *out, *jobs, *shard, *sets[GYRE_SETS_MOST];
+    const char *config, *size, *out, *jobs, *shard, *sets[GYRE_SETS_MOST];
     size_t n_sets;
     bool dry, quiet;
 } run_arguments;
@@ -50,19 +50,20 @@ done:
     return st;
 }
 
-/* `run` has all options, `validate` has --set. */
+/* `run` has all options, `validate` has --set and --size. */
 static gyre_status parse(int argc, char **argv, bool run, run_arguments *a, gyre_run_options *o, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t words = 0;
     const gyre_argument all[] = {
         {.name = "--set", .list = a->sets, .list_count = &a->n_sets, .list_most = GYRE_SETS_MOST},
+        {.name = "--size", .value = &a->size},
         {.name = "--out", .value = &a->out},   {.name = "--jobs", .value = &a->jobs}, {.name = "--shard", .value = &a->shard},
         {.name = "--dry-run", .flag = &a->dry}, {.name = "--quiet", .flag = &a->quiet},
         {0},
     };
-    const gyre_argument set_only[] = {all[0], {0}};
-    const gyre_argument *options = run ? all : set_only;
+    const gyre_argument few[] = {all[0], all[1], {0}};
+    const gyre_argument *options = run ? all : few;
     long jobs = sysconf(_SC_NPROCESSORS_ONLN);
     GYRE_TRY(gyre_arguments(argc, argv, options, &a->config, 1, &words, err));
     if (words == 0)
@@ -92,7 +93,7 @@ gyre_status gyre_verb_validate(int argc, char **argv, const gyre_context *contex
     gyre_run_options o = {0};
     gyre_config *config = NULL;
     GYRE_TRY(parse(argc, argv, false, &a, &o, context, err));
-    GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
+    GYRE_TRY(gyre_verb_config(a.config, a.size, a.sets, a.n_sets, &config, err));
     (void)printf("%s: valid; %zu arms, %zu points, %zu comparisons\n%s", a.config, config->n_arms, config->n_points, config->n_compare, config->canonical);
 done:
     gyre_config_free(config);
@@ -125,7 +126,7 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     gyre_run_lock *lock = NULL;
     char folder[PATH_BYTES];
     GYRE_TRY(parse(argc, argv, true, &a, &o, context, err));
-    GYRE_TRY(gyre_verb_config(a.config, a.sets, a.n_sets, &config, err));
+    GYRE_TRY(gyre_verb_config(a.config, a.size, a.sets, a.n_sets, &config, err));
     GYRE_TRY(gyre_search_from(a.config, &search, err));
     (void)snprintf(folder, sizeof folder, "out/%.200s", config->experiment);
     o.folder = a.out != NULL ? a.out : folder;
@@ -165,7 +166,7 @@ gyre_status gyre_verb_merge(int argc, char **argv, const gyre_context *context, 
     if (words == 0)
         GYRE_FAIL(GYRE_E_USAGE, "name a run folder, as in gyre merge out/demo");
     GYRE_TRY(gyre_run_saved_read(folder, &saved, err));
-    GYRE_TRY(gyre_verb_config(saved.config_path, (const char *const *)saved.sets, saved.n_sets, &config, err));
+    GYRE_TRY(gyre_verb_config(saved.config_path, NULL, (const char *const *)saved.sets, saved.n_sets, &config, err));
     gyre_search search = {{saved.dirs[0], saved.dirs[1], saved.dirs[2]}};
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     GYRE_TRY(merge_and_report(folder, plan->table, partial, 1, context, err));

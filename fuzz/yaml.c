@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t at = 1; at < size - length && n < SETS; at += strlen(rest + at) + 1)
         sets[n++] = rest + at;
     fuzz_write(data, length);
-    gyre_status st = gyre_config_read(fuzz_path(), sets, n, &config, &report, &error);
+    gyre_status st = gyre_config_read(fuzz_path(), NULL, sets, n, &config, &report, &error);
     fuzz_reasoned(st, &error);
     FUZZ_MUST((st == GYRE_OK) == (config != NULL));
     if (config != NULL)

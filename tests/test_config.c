@@ -44,7 +44,7 @@ static gyre_status load(const char *text, const char *const *sets, size_t n, gyr
     assert_non_null(f);
     (void)fputs(text, f);
     (void)fclose(f);
-    return gyre_config_read(path, sets, n, c, report, error);
+    return gyre_config_read(path, NULL, sets, n, c, report, error);
 }
 
 static void a_good_one(void **state)
