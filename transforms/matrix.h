@@ -1,4 +1,4 @@
-/* Dense matrices of a head: what haar, dense, kronecker pca, wush and the learned ones share.
+/* Dense matrices of a head: what haar, dense, kronecker, pca, wush and the learned ones share.
  *
  * Building is done in double by LAPACK (OpenBLAS's, one thread); rows are multiplied in float by one fixed order of additions (kernels/matrix_row.h), so
  * that their bits depend neither on the batch nor on strides nor on threads. All matrices are n x n, row-major.
