@@ -615,7 +615,7 @@ def test_fits():
         fits("bad.yaml", extra=extra)
         bad("codec with" + extra, ["validate", "bad.yaml"], 2, place, *says)
     bad_config("a fit of nothing", place, "nothing to fit", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fit: {steps: 4}}}"))
-    bad_config("parameters for nothing", place, "nothing of this codec is learned", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fitted: tiny.yaml#a}}"))
+    bad_config("parameters for nothing", place, "nothing of this codec is learned", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fitted: tiny.h5#a}}"))
     bad_config("a closed form behind what is learned", place, "scale is fitted in closed form and stands behind householder", "put it before",
                arms=arm("{k: {chain: [{householder: {k: 2, learn: true}}, {scale: {by: max}}], quantizer: {sym: {bits: 4}}}}"))
     for fit, says in (("{tokens: 41, batch: 40}", "fit.tokens asks for 41 tokens, and the 1 calibration documents have 40"), ("{steps: 4}", "fit.batch asks for 1024 rows, and the calibration set has 80"),
