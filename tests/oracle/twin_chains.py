@@ -5,47 +5,118 @@ import numpy as np
 
 from twin_codecs import bits_per_value, element_fits, element_seeded
 from twin_common import F32, F64, ROUNDING, STREAMS
+from twin_learned import LEARNED
 from twin_metrics import Answer, Budget, allowance, measure
 from twin_quantizers import KINDS, code_grid, fitted, is_fitted, narrow_scale, quantize
 from twin_streams import ALL_HEADS, Draw, signs
-from twin_transforms import DRAWN, FIXED, half_split, rope_pairs, rope_tables, rotate, zigzag
+from twin_transforms import DRAWN, FIXED, half_split, pca_matrix, rope_pairs, rotate, wush_matrices, zigzag
 
 # ---- chains ----
 
-def apply_element(e, layer, stream, order, seed, campaign_seed, x, c):
-    """(y, calibration rows through it or None, inverse, gain) of one element; gain is what it multiplies a coordinate by, beside rotations."""
+# there, back: of rows [head, document, token, d] and their positions; gain: what it multiplies a coordinate by, beside rotations; matrix: [head or 1, d, d], None for
+# what a query's moments and a weight of errors do not see (a shift, a rotation of each position)
+Step = collections.namedtuple("Step", "there back gain matrix")
+# rows: of calibration, as they reach a place; pos: of the same; part: all documents that they are of; matrices: of the steps before
+Calibration = collections.namedtuple("Calibration", "rows pos part")
+# x: evaluation rows through the chain; inverses of evaluation rows, in the order in which they are applied; gain per coordinate; calibration rows through the chain, or None
+Through = collections.namedtuple("Through", "x inverses gain calibration steps")
+
+
+def linear(m, back=None, gain=1.0):
+    """The step of matrices m [head or 1, d, d]; back None: orthogonal."""
+    there, undo = m.swapaxes(1, 2), m if back is None else back.swapaxes(1, 2)
+    return Step(lambda x, pos: through(x, there), lambda y, pos: through(y, undo), gain, m)
+
+
+def diagonal(scale, signs_only=False):
+    """Of [head or 1, 1, 1, d]."""
+    return Step(lambda x, pos: x * scale, lambda y, pos: y / scale, 1.0 if signs_only else scale, scale[:, 0] * np.eye(scale.shape[-1]))
+
+
+def make_step(e, layer, stream, codec, seed, campaign_seed, c, steps):
     d, h = layer.dim, layer.n_heads
-    draws = [Draw(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream)) for head in ([ALL_HEADS] if e.per == "layer" else range(h))]
+    heads = [ALL_HEADS] if e.per == "layer" else range(h)
+    chosen = codec.found[0].draw if codec.found else 0
+    draws = [Draw(campaign_seed, seed, layer.number, head, e.ordinal, STREAMS.index(stream), chosen) for head in heads]
+    if e.learn:
+        return learned_step(e, d, codec, draws)
     if e.name == "signs":
-        s = np.stack([signs(d, draw) for draw in draws])[:, None, None, :]
-        return x * s, None if c is None else c * s, lambda y: y * s, 1.0
-    if e.name in FIXED or e.name in DRAWN:
-        if e.name in FIXED:
-            m = [FIXED[e.name](d, e)]
-        elif e.form == "zigzag":
-            m = [np.eye(d)[zigzag(row, e.size)] for row in largest(c, e.per).reshape(-1, d)]
-        else:
-            m = [DRAWN[e.name](d, e, draw) for draw in draws]
-        m = np.stack(m)
-        return through(x, m.swapaxes(1, 2)), None if c is None else through(c, m.swapaxes(1, 2)), lambda y: through(y, m), 1.0
+        return diagonal(np.stack([signs(d, draw) for draw in draws])[:, None, None, :], True)
+    if e.name in FIXED:
+        return linear(FIXED[e.name](d, e)[None])
+    if e.form == "zigzag":
+        return linear(np.stack([np.eye(d)[zigzag(row, e.size)] for row in largest(c.rows, e.per).reshape(-1, d)]))
+    if e.name in DRAWN:
+        return linear(np.stack([DRAWN[e.name](d, e, draw) for draw in draws]))
     if e.name == "unrope":
-        pairs, tables = rope_pairs(layer.rope, order), rope_tables(layer.rope, layer.pos)
-        after = None if c is None else rotate(c, rope_tables(layer.rope, layer.pos_calibration), pairs, 1)
-        return rotate(x, tables, pairs, 1), after, lambda y: rotate(y, tables, pairs, -1), 1.0
+        pairs = rope_pairs(layer.rope, codec.order)
+        return Step(lambda x, pos: rotate(x, layer.rope_tables(pos), pairs, 1), lambda y, pos: rotate(y, layer.rope_tables(pos), pairs, -1), 1.0, None)
     if e.name == "centre":
         if e.by == "bias":
-            m = layer.bias[:, permutation(layer, stream, order)][:, None, None, :]
+            m = layer.bias[:, permutation(layer, stream, codec.order)][:, None, None, :]
         else:
-            m = c.mean((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
-        return x - m, None if c is None else c - m, lambda y: y + m, 1.0
+            m = c.rows.mean((1, 2) if e.per == "head" else (0, 1, 2), keepdims=True).astype(F32).astype(F64)
+        return Step(lambda x, pos: x - m, lambda y, pos: y + m, 1.0, None)
     if e.name in ("scale", "smooth"):
-        high = largest(c, e.per)
+        high = largest(c.rows, e.per)
         if e.form == "true":
             high = np.maximum(high, np.roll(high, d // 2, -1))
         safe = np.where(high == 0, F32(1), high)
-        scale = (F32(1) / safe if e.name == "scale" else (safe.astype(F64) ** -e.size).astype(F32)).astype(F64)
-        return x * scale, c * scale, lambda y: y / scale, scale
+        return diagonal((F32(1) / safe if e.name == "scale" else (safe.astype(F64) ** -e.size).astype(F32)).astype(F64))
+    pooled = c.rows.reshape(1, -1, d) if e.per == "layer" else c.rows.reshape(h, -1, d)
+    if e.name == "pca":
+        return linear(np.stack([pca_matrix(rows) for rows in pooled]))
+    if e.name == "wush":
+        s_k = np.einsum("hni,hnj->hij", pooled, pooled) / pooled.shape[1]
+        s_q = [None] * len(pooled)
+        if stream == "k":
+            s_q = query_moments(layer, c.part, codec, steps)
+            s_q = s_q.mean(0, keepdims=True) if e.per == "layer" else s_q
+        there, back = zip(*(wush_matrices(e, *moments) for moments in zip(s_k, s_q)))
+        return linear(np.stack(there), np.stack(back), np.linalg.norm(np.stack(there), axis=(1, 2), ord=2).reshape(-1, 1, 1, 1))
     raise AssertionError(e.name)
+
+
+def learned_step(e, d, codec, draws):
+    """Of what the fits found: one for all heads, or one a head."""
+    kind, before = LEARNED[e.name], [other for other in codec.chain[:e.ordinal] if other.learn]
+    place = sum(LEARNED[other.name].count(d, other) for other in before)
+    m = np.stack([kind.matrix(d, e, found.theta()[place:place + kind.count(d, e)], draw) for found, draw in zip(codec.found, draws)])
+    if e.name == "scale":
+        return diagonal(np.diagonal(m, axis1=1, axis2=2)[:, None, None, :])
+    if kind.orthogonal or e.form != "invertible":
+        return linear(m)
+    return linear(m, np.linalg.inv(m), np.linalg.norm(m, axis=(1, 2), ord=2).reshape(-1, 1, 1, 1))
+
+
+def chain_matrix(steps, d):
+    """The product of the steps' matrices, [head or 1, d, d]."""
+    m = np.eye(d)[None]
+    for step in steps:
+        m = m if step.matrix is None else step.matrix @ m
+    return m
+
+
+def query_moments(layer, part, codec, steps):
+    """[head, d, d]: the mean of u u' over a query of the head's query heads and a key that it sees, at the place behind these steps."""
+    order, pairs = permutation(layer, "k", codec.order), rope_pairs(layer.rope, codec.order)
+    unroped = any(e.name == "unrope" for e in codec.chain[:len(steps) - 1])
+    weights, q = part.seen().astype(F64), part.q[..., order]
+    m = np.zeros((layer.n_heads, layer.dim, layer.dim))
+    for h in range(layer.n_heads):
+        own, count = q[:, :, part.owner == h], 0.0
+        for n in range(len(own)):
+            if not unroped:
+                m[h] += np.einsum("qgi,qgj,q->ij", own[n], own[n], weights[n].sum(1))
+            else:
+                cos, sin = layer.rope_tables(part.pos[n:n + 1])
+                for at, seen in zip(own[n], weights[n] > 0):
+                    u = rotate(np.repeat(at[:, None], seen.sum(), 1), (cos[0, seen], sin[0, seen]), pairs, 1).reshape(-1, layer.dim)
+                    m[h] += u.T @ u
+            count += weights[n].sum() * own.shape[2]
+        m[h] /= count
+    back = np.linalg.inv(chain_matrix(steps, layer.dim))
+    return back.swapaxes(1, 2) @ m @ back
 
 
 def largest(c, per):
@@ -64,38 +135,51 @@ def permutation(layer, stream, order):
     return np.arange(layer.dim)
 
 
+def calibration_rows(layer, stream, codec):
+    """The rows that fits use, [head, document, token, d]; with `tokens` as one document."""
+    part = layer.parts["evaluation" if codec.fit.leak else "calibration"]
+    rows, pos, n = part.rows[stream], part.pos, codec.fit.tokens
+    if n is not None and n < pos.size:
+        chosen = np.arange(n) * pos.size // n
+        rows, pos = rows.reshape(len(rows), 1, -1, rows.shape[-1])[:, :, chosen], pos.reshape(1, -1)[:, chosen]
+    return Calibration(rows, pos, part)
+
+
 def forward(codec, layer, stream, seed, campaign_seed, calibrate=False):
-    """Evaluation rows through the chain, the inverses in the order in which they are applied, the chain's gain per coordinate, and the calibration rows
-    through the chain where it or (calibrate) the quantizer is fitted to them. What comes before the first seeded element is kept with the layer."""
+    """Rows through the chain; the calibration rows too where it or (calibrate) the quantizer is fitted to them, or something else asks for them. What comes before the
+    first seeded or learned element is kept with the layer."""
     chain = codec.chain
-    first = next((i for i, e in enumerate(chain) if element_seeded(e)), len(chain))
+    first = next((i for i, e in enumerate(chain) if element_seeded(e) or e.learn), len(chain))
     fits = calibrate or any(map(element_fits, chain))
-    key = (stream, codec.order, chain[:first], fits)
+    key = (stream, codec.order, chain[:first], fits, codec.fit.tokens, codec.fit.leak)
     if key not in layer.prefixes:
         order = permutation(layer, stream, codec.order)
-        same = np.array_equal(order, np.arange(layer.dim))
         back = np.argsort(order)
-        x = layer.rows[stream] if same else np.ascontiguousarray(layer.rows[stream][..., order])
-        c = np.ascontiguousarray(layer.calibration[stream][..., order]) if fits else None
-        inverses, gain = [] if same else [lambda y: np.ascontiguousarray(y[..., back])], np.ones(1)
+        same = np.array_equal(order, back)
+        permute = Step(*((lambda x, pos: x,) * 2 if same else (lambda x, pos: np.ascontiguousarray(x[..., order]), lambda y, pos: np.ascontiguousarray(y[..., back]))), 1.0, None)
+        c = calibration_rows(layer, stream, codec) if fits else None
+        start = Through(permute.there(layer.rows[stream], None), [] if same else [lambda y: permute.back(y, None)], np.ones(1),
+                        c and c._replace(rows=permute.there(c.rows, None)), [permute])
         for e in chain[:first]:
-            x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
-        layer.prefixes[key] = x, c, inverses, gain
+            start = advance(e, layer, stream, codec, seed, campaign_seed, start)
+        layer.prefixes[key] = start
         if len(layer.prefixes) > 4:
             layer.prefixes.popitem(last=False)
-    x, c, inverses, gain = layer.prefixes[key]
-    inverses = list(inverses)
+    now = layer.prefixes[key]
     for e in chain[first:]:
-        x, c, gain = advance(e, layer, stream, codec.order, seed, campaign_seed, x, c, inverses, gain)
-    return x, inverses, gain, c
+        now = advance(e, layer, stream, codec, seed, campaign_seed, now)
+    return now
 
 
-def advance(e, layer, stream, order, seed, campaign_seed, x, c, inverses, gain):
-    x, c, inverse, own = apply_element(e, layer, stream, order, seed, campaign_seed, x, c)
-    inverses.insert(0, inverse)
-    if e.name in FIXED or e.name in DRAWN or e.name == "unrope":
-        gain = gain.max(-1, keepdims=True)  # coordinates are mixed
-    return x, c, gain * own
+def advance(e, layer, stream, codec, seed, campaign_seed, now):
+    step, c = make_step(e, layer, stream, codec, seed, campaign_seed, now.calibration, now.steps), now.calibration
+    gain = now.gain if e.name in ("signs", "centre", "scale", "smooth") else now.gain.max(-1, keepdims=True)  # elsewhere coordinates are mixed
+    return Through(step.there(now.x, layer.pos), [lambda y: step.back(y, layer.pos)] + now.inverses, gain * step.gain,
+                   c and c._replace(rows=step.there(c.rows, c.pos)), now.steps + [step])
+
+
+def fit_quantizer(codec, quantizer, end):
+    return fitted(quantizer, end.calibration and end.calibration.rows, [found.theta()[-1] for found in codec.found] if quantizer.learn else None)
 
 
 def decode(y, quantizer, stream, inverses, nudge=0.0):
@@ -125,11 +209,11 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
     if not chains:
         yield from (Answer((np.nan,) * 3, {}, {}) for _ in quantizers)  # nothing coded: no bits, no errors
         return
-    through = {s: forward(codec, layer, s, seed, campaign_seed, any(is_fitted(q[s]) for q in quantizers)) for s, codec in chains.items()}
+    ends = {s: forward(codec, layer, s, seed, campaign_seed, any(is_fitted(q[s]) for q in quantizers)) for s, codec in chains.items()}
     for choice in quantizers:
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
-        for s, (y, inverses, _, c) in through.items():
-            rows[s], numerators[s], slacks[s] = code_stream(layer, s, y, fitted(choice[s], c), inverses, judged)
+        for s, end in ends.items():
+            rows[s], numerators[s], slacks[s] = code_stream(layer, s, end.x, fit_quantizer(chains[s], choice[s], end), end.inverses, judged)
             p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.pos.shape[1], layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)
@@ -145,8 +229,9 @@ def candidates(layer, stream, codec, seed, campaign_seed):
     A value within a few roundings of the middle between two codes gets the one or the other by the last bits of a float transform; the squared
     error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
     """
-    y, inverses, gain, c = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
-    quantizer, found = fitted(codec.quantizer, c), collections.defaultdict(list)
+    end = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
+    y, inverses, gain = end.x, end.inverses, end.gain
+    quantizer, found = fit_quantizer(codec, codec.quantizer, end), collections.defaultdict(list)
     base = decode(y, quantizer, stream, inverses)
 
     def add(other, rows):

@@ -9,8 +9,9 @@ import numpy as np
 
 from twin_captures import Capture, Layer, attribute
 from twin_chains import compute_group, second_look
-from twin_codecs import is_seeded, parse_codec, refusal
+from twin_codecs import is_seeded, learns, parse_codec, refusal
 from twin_common import METRICS, STREAMS, Unusable
+from twin_fits import OBJECTIVE, attach, has_fits, judge_fits, read_records
 from twin_metrics import Budget, compare
 
 # ---- workers ----
@@ -42,6 +43,15 @@ def _look_again(task):
     if _layer[0] != (model, number):
         _layer = (model, number), Layer(_captures[model], number)
     return cell, answer, second_look(_layer[1], codecs, seed, campaign_seed, answer, stated)
+
+
+def _judge(task):
+    """task: (model, layer, campaign seed, seed, stream, codec, records) to [(record, [(what, stated, own)], fault or None)]."""
+    global _layer
+    model, number, campaign_seed, seed, stream, codec, records = task
+    if _layer[0] != (model, number):
+        _layer = (model, number), Layer(_captures[model], number)
+    return list(judge_fits(_layer[1], codec, stream, seed, campaign_seed, records))
 
 
 # ---- check ----
@@ -95,20 +105,37 @@ class Results:
             self.cells = [Cell(i, *row) for i, row in enumerate(zip(*texts, bits))]
             self.metrics = {name: f["metrics"][name][()] for name in f["metrics"]}
             s = f["sources"]
-            evaluation, calibration = s["document_name"].asstr()[()], s["calibration_name"].asstr()[()]
             sha = s["model_sha256"].asstr()[()]
             self.sources = {}
             for i, name in enumerate(f["source"].asstr()[()]):
-                self.sources[name] = (sha[i], list(evaluation[i][:int(s["n_documents"][i])]), list(calibration[i][:int(s["n_calibration"][i])]))
+                self.sources[name] = (sha[i],) + tuple(list(s[part + "_name"].asstr()[i][:int(s[count][i])]) if count in s else [] for part, count in
+                                                       (("calibration", "n_calibration"), ("validation", "n_validation"), ("document", "n_documents")))
+            self.first = {}  # key -> the first cell that has it: whose fits are stored
+            for i, key in enumerate(column("key") if "key" in c else range(len(self.cells))):
+                self.first.setdefault(key, i)
+            self.keys = column("key") if "key" in c else range(len(self.cells))
+            self.records, self.record_faults = read_records(f) if "fits" in f else ({}, [])
 
 
 def where(cell):
     return "cell %d (%s layer %d, %s %s seed %d)" % (cell.index, cell.source, cell.layer, cell.arm, cell.point, cell.seed)
 
 
+def something_learns(results):
+    """Does an arm learn? Then documents are held out to choose."""
+    for text in {t for cell in results.cells for t in (cell.codec_k, cell.codec_v)}:
+        try:
+            if learns(parse_codec(text)):
+                return True
+        except (Unusable, ValueError):
+            pass  # its cells fail
+    return False
+
+
 def check_sources(results, captures, split, tally):
     """Every source has its capture, with the documents that the page's split gives."""
-    for name, (sha, evaluation, calibration) in results.sources.items():
+    learned = something_learns(results)
+    for name, (sha, *parts) in results.sources.items():
         faults = []
         capture = captures.get(name)
         if capture is None:
@@ -116,21 +143,34 @@ def check_sources(results, captures, split, tally):
         else:
             if capture.model_sha256 != sha:
                 faults.append("the capture is of another model file")
-            unknown = [d for d in evaluation + calibration if d not in capture.documents]
+            unknown = [d for part in parts for d in part if d not in capture.documents]
+            capture.use_default_split(learned)
             if unknown:
                 faults.append("documents that the capture has not: %s" % ", ".join(unknown))
             elif split == "file":
-                capture.use_split(calibration, evaluation)
-                if set(calibration) & set(evaluation):
-                    faults.append("calibration overlaps evaluation")
-            elif evaluation != [capture.documents[i] for i in capture.evaluation] or calibration != [capture.documents[i] for i in capture.calibration]:
+                capture.use_split(*parts)
+                if len({d for part in parts for d in part}) < sum(map(len, parts)):
+                    faults.append("calibration, validation and evaluation overlap")
+            elif parts != [[capture.documents[i] for i in part] for part in (capture.calibration, capture.validation, capture.evaluation)]:
                 faults.append("not the default split")
         tally.note(faults, "source " + name)
 
 
+def with_found(results, cell, stream, codec, layer, faults):
+    """The codec with what its fits found."""
+    records = results.records.get((results.first[results.keys[cell.index]], stream), [])
+    if not has_fits(codec):
+        if records:
+            faults.append("fits of %s, where nothing is learned or chosen" % stream)
+        return codec
+    codec, wrong = attach(codec, records, layer.dim, layer.n_heads)
+    faults += wrong
+    return codec
+
+
 def plan_tasks(results, captures, cells, tally, seeds_per_task=8):
     """Checks what needs no numbers, and groups the OK cells into tasks."""
-    facts, groups, wanted = {}, collections.OrderedDict(), {}
+    facts, groups, wanted, fits = {}, collections.OrderedDict(), {}, []
     for cell in cells:
         faults = []
         try:
@@ -161,7 +201,16 @@ def plan_tasks(results, captures, cells, tally, seeds_per_task=8):
                 faults.append("has numbers")
             tally.note(faults, where(cell))
             continue
+        try:
+            codecs = {s: with_found(results, cell, s, c, layer, faults) for s, c in codecs.items()}
+        except Unusable as problem:
+            faults.append(str(problem))
+        if faults:
+            tally.note(faults, where(cell))
+            continue
         wanted[cell.index] = cell
+        fits += [(cell.source, cell.layer, results.campaign_seed, cell.seed, s, c, results.records[cell.index, s])
+                 for s, c in codecs.items() if c.found and (cell.index, s) in results.records and not c.fitted]
         chains = {s: c._replace(quantizer=None) for s, c in codecs.items()}
         key = (cell.source, cell.layer, tuple(sorted(chains.items())))
         groups.setdefault(key, collections.OrderedDict()).setdefault(cell.seed, (chains, []))[1].append((cell.index, {s: c.quantizer for s, c in codecs.items()}))
@@ -170,7 +219,8 @@ def plan_tasks(results, captures, cells, tally, seeds_per_task=8):
         work = [(seed, chains, members) for seed, (chains, members) in by_seed.items()]
         tasks += [(source, number, results.campaign_seed, work[i:i + seeds_per_task]) for i in range(0, len(work), seeds_per_task)]
     tasks.sort(key=lambda t: t[:2])
-    return tasks, wanted
+    fits.sort(key=lambda t: t[:2])
+    return tasks, wanted, fits
 
 
 class Verdict:
@@ -260,11 +310,26 @@ def check_demo(results, captures, tally):
             tally.note(["%d planned cells missing, the first: %s" % (len(lacking), lacking[0])] if lacking else [], "the demonstration on %s layer %d" % (name, number))
 
 
+def note_fit(tally, cell, record, pairs, fault):
+    """The objective of what was learned or chosen, and of every draw."""
+    faults, place = [fault] if fault else [], "fit %d, %s head %d of %s" % (record.index, record.stream, record.head, where(cell))
+    for what, stated, own in pairs:
+        if np.isnan(stated) and np.isnan(own):
+            continue
+        deviation = abs(stated - own)
+        share = deviation / (OBJECTIVE * abs(own)) if deviation == deviation else np.inf
+        tally.deviation(cell.arm, "objective", share, deviation, place + " " + what)
+        if not share <= 1:
+            faults.append("%s %.8g, the twin has %.8g (off by %.3g of it)" % (what, stated, own, deviation / abs(own)))
+    tally.note(faults, place)
+
+
 SECOND_LOOKS = 0.01 # of the cells: where more disagree, the cause is another
 
 
-def second_task(results, cell, answer):
-    codecs = {s: c for s, c in (("k", parse_codec(cell.codec_k)), ("v", parse_codec(cell.codec_v))) if c is not None}
+def second_task(results, captures, cell, answer):
+    layer = Layer(captures[cell.source], cell.layer, facts_only=True)
+    codecs = {s: with_found(results, cell, s, c, layer, []) for s, c in (("k", parse_codec(cell.codec_k)), ("v", parse_codec(cell.codec_v))) if c is not None}
     shape = answer.values["nmse"].shape
     stated = {m: column[cell.index][:shape[0], :shape[1]] for m, column in results.metrics.items()}
     return cell.source, cell.layer, results.campaign_seed, cell.seed, codecs, cell.index, answer, stated
@@ -279,7 +344,7 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
     if expect == "demo":
         check_demo(results, captures, tally)
     cells = [c for c in results.cells if c.index % every == 0]
-    tasks, wanted = plan_tasks(results, captures, cells, tally)
+    tasks, wanted, fits = plan_tasks(results, captures, cells, tally)
     computed, again, turned = len(wanted), [], 0
 
     def record(cell, verdict):
@@ -306,12 +371,18 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
             again = []
         by_index = {cell.index: cell for cell, _, _ in again}
         again.sort(key=lambda a: (a[0].source, a[0].layer))
-        for index, answer, count in spread(_look_again, [second_task(results, cell, answer) for cell, answer, _ in again]):
+        for index, answer, count in spread(_look_again, [second_task(results, captures, cell, answer) for cell, answer, _ in again]):
             record(by_index[index], check_cell(results, by_index[index], answer))
             turned += count
+        for found in spread(_judge, fits):
+            for r, pairs, fault in found:
+                note_fit(tally, results.cells[r.cell], r, pairs, fault)
+    if results.records or results.record_faults:
+        tally.note(results.record_faults, "the table of fits")
     tally.note(["%d cells were not computed" % len(wanted)] if wanted else [], "the twin")
     if not quiet:
-        print("%d of %d cells, %d computed again, %.1f s, %d workers" % (len(cells), len(results.cells), computed, time.monotonic() - start, workers))
+        print("%d of %d cells, %d computed again, the objectives of %d fits, %.1f s, %d workers" %
+              (len(cells), len(results.cells), computed, sum(len(task[-1]) for task in fits), time.monotonic() - start, workers))
         print("%d cells had a second look; %d roundings that binary32 leaves undecided were taken the other way" % (len(again), turned))
         tally.show()
     return tally
@@ -322,7 +393,7 @@ def compute(results_path, capture_paths):
     results, tally = Results(results_path), Tally()
     captures = {c.model: c for c in map(Capture, capture_paths)}
     check_sources(results, captures, "file", tally)
-    tasks, wanted = plan_tasks(results, captures, results.cells, tally)
+    tasks, wanted, _ = plan_tasks(results, captures, results.cells, tally)
     if tally.failures:
         raise Unusable(tally.failures[0])
     _start(captures)

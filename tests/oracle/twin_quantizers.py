@@ -8,8 +8,9 @@ import numpy as np
 from twin_common import F16, F32, F64, take
 
 # group None: the row, or what the kind says; scale: the format of what is stored beside the codes, of lloyd_max the norm
+# learn: the clip ratio of each head is; clip is then an array [head, 1, 1, 1, 1] once it is known
 # form: levels of sym, zero of asym, format of fp8, tensor of nvfp4, asym of channel; fit: what calibration rows gave
-Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search fit", defaults=(None,) * 8)
+Quantizer = collections.namedtuple("Quantizer", "name bits group scale rounding form clip search fit learn", defaults=(None,) * 9)
 SCALE_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "e8m0": 1, "e4m3": 1}
 ROUNDINGS = ("half_even", "half_up", "half_away")
 
@@ -165,9 +166,8 @@ PLAIN_ASYM = {"rounding": "half_even", "form": "minimum", "clip": 1.0, "search":
 
 
 def uniform_options(options, option, forms):
-    take(options, "learn", "false", ("false",))
     return dict(grouped_options(options), rounding=take(options, "rounding", "half_even", ROUNDINGS), form=take(options, option, forms[0], forms),
-                clip=float(take(options, "clip", "1")), search=take(options, "search", "false", ("true", "false")) == "true")
+                clip=float(take(options, "clip", "1")), search=take(options, "search", "false", ("true", "false")) == "true", learn=take(options, "learn", "false", ("true", "false")) == "true")
 
 
 def uniform_refusal(quantizer, stream, d):
@@ -360,8 +360,10 @@ def is_fitted(quantizer):
     return KINDS[quantizer.name].fitted(quantizer, 1) > 0
 
 
-def fitted(quantizer, c):
-    """The quantizer with what calibration rows through the chain give it."""
+def fitted(quantizer, c, ratios=None):
+    """The quantizer with what calibration rows through the chain give it, and the learned clip ratios, one a head or one for all."""
+    if quantizer.learn:
+        return quantizer._replace(clip=np.asarray(ratios, F32).reshape(-1, 1, 1, 1, 1))
     return quantizer._replace(fit=KINDS[quantizer.name].fit(c, quantizer)) if is_fitted(quantizer) else quantizer
 
 

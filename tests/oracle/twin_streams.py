@@ -21,7 +21,8 @@ def philox4x32(counters, key):
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 
-Draw = collections.namedtuple("Draw", "campaign_seed seed layer head ordinal stream")  # head may be ALL_HEADS; stream is 0 for K, 1 for V
+# head may be ALL_HEADS; stream is 0 for K, 1 for V; number counts draws where calibration chooses among several
+Draw = collections.namedtuple("Draw", "campaign_seed seed layer head ordinal stream number", defaults=(0,))
 
 
 def words(n, purpose, draw):
@@ -29,7 +30,7 @@ def words(n, purpose, draw):
     blocks = -(-n // 4)
     counters = np.empty((blocks, 4), np.uint64)
     counters[:, 0] = np.arange(blocks)
-    counters[:, 1] = draw.seed
+    counters[:, 1] = draw.number * 131072 + draw.seed
     counters[:, 2] = draw.layer * 65536 + draw.head
     counters[:, 3] = purpose * 65536 + draw.ordinal * 256 + draw.stream
     return philox4x32(counters, (draw.campaign_seed & 0xFFFFFFFF, draw.campaign_seed >> 32)).reshape(-1)[:n]

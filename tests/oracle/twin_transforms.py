@@ -102,17 +102,25 @@ def planar_matrix(d, by):
     return m
 
 
-def kronecker_matrix(d, a, draw):
+def kronecker_factors(d, a, draw):
     b = d // a
     g = normals(a * a + b * b, draw)
-    return np.kron(positive_q(g[:a * a].reshape(a, a)), positive_q(g[a * a:].reshape(b, b)))
+    return positive_q(g[:a * a].reshape(a, a)), positive_q(g[a * a:].reshape(b, b))
+
+
+def kronecker_matrix(d, a, draw):
+    return np.kron(*kronecker_factors(d, a, draw))
+
+
+def reflections(vectors):
+    m = np.eye(vectors.shape[1])
+    for v in vectors:
+        m -= np.outer(v, v @ m) * (2 / (v @ v))
+    return m
 
 
 def householder_matrix(d, k, draw):
-    m = np.eye(d)
-    for v in normals(k * d, draw).reshape(k, d):
-        m -= np.outer(v, v @ m) * (2 / (v @ v))
-    return m
+    return reflections(normals(k * d, draw).reshape(k, d))
 
 
 def butterfly_matrix(d, form, draw, stages=None):
@@ -148,6 +156,39 @@ def zigzag(most, block):
     return np.array(dealt).reshape(-1)
 
 
+# ---- matrices fitted to calibration rows ----
+
+def largest_positive(m):
+    """Rows of m with the sign that makes the entry of largest magnitude, the first of equal ones, positive."""
+    top = np.take_along_axis(m, np.abs(m).argmax(1)[:, None], 1)
+    return m * np.where(top < 0, -1.0, 1.0)
+
+
+def pca_matrix(rows):
+    """Rows [n, d] of calibration to the axes of their covariance, by falling variance."""
+    away = rows - rows.mean(0)
+    _, axes = np.linalg.eigh(away.T @ away / len(rows))
+    return largest_positive(axes.T[::-1])
+
+
+def damped(s, damping):
+    return s + damping * np.mean(np.diagonal(s)) * np.eye(len(s)) if s.any() else np.eye(len(s))
+
+
+def wush_matrices(e, s_k, s_q):
+    """T and its inverse from the second moments; s_q None: values."""
+    d = len(s_k)
+    c_k = np.linalg.cholesky(damped(s_k, e.size))
+    c_q = np.eye(d) if s_q is None else np.linalg.cholesky(damped(s_q, e.size))
+    _, sizes, v = np.linalg.svd(c_q.T @ c_k)
+    p = np.sqrt(sizes)[:, None] * np.linalg.solve(c_k.T, v.T).T
+    back = c_k @ v.T / np.sqrt(sizes)
+    signed = largest_positive(p)
+    back = back * np.sign((signed * p).sum(1))
+    h = hadamard_matrix(d, "kronecker") if e.form == "hadamard" else np.eye(d)
+    return h @ signed, back @ h.T
+
+
 # the matrix of an element: of the dimension and the element, and where it is drawn of the draw
 FIXED = {"hadamard": lambda d, e: hadamard_matrix(d, e.form), "bdr": lambda d, e: block_matrix(d, e.size), "rfft": lambda d, e: rfft_matrix(d),
          "dht": lambda d, e: dht_matrix(d), "dct": lambda d, e: dct_matrix(d)}
@@ -164,6 +205,8 @@ TAKES = {"hadamard": lambda d, e: d % 2 == 0 if e.form == "blocks" else hadamard
          "householder": lambda d, e: 1 <= (d // 2 if e.size is None else e.size) <= d, "butterfly": lambda d, e: d >= 2 and is_power_of_two(d),
          "givens": lambda d, e: d % 2 == 0, "rotor3": lambda d, e: d >= 3, "isoclinic4": lambda d, e: d % 4 == 0,
          "permutation": lambda d, e: e.form == "random" or d % e.size == 0}
+TAKES.update(dict.fromkeys(("expm", "cayley", "stiefel"), lambda d, e: 2 <= d <= 1024))
+TAKES["wush"] = lambda d, e: e.form == "none" or hadamard_factor(d, "kronecker") is not None
 TAKES.update(dict.fromkeys(("rfft", "dht", "dct"), lambda d, e: 2 <= d <= 4096))
 
 
