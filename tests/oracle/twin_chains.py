@@ -15,7 +15,7 @@ from twin_transforms import DRAWN, FIXED, half_split, pca_matrix, rope_pairs, ro
 
 # there, back: of rows [head, document, token, d] and their positions; gain: what it multiplies a coordinate by, beside rotations; matrix: [head or 1, d, d], None for
 # what a query's moments and a weight of errors do not see (a shift, a rotation of each position)
-Step = collections.namedtuple("Step", "there back gain matrix")
+Step = collections.namedtuple("Step", "there back gain matrix orthogonal", defaults=(True,))
 # rows: of calibration, as they reach a place; pos: of the same; part: all documents that they are of; matrices: of the steps before
 Calibration = collections.namedtuple("Calibration", "rows pos part")
 # x: evaluation rows through the chain; inverses of evaluation rows, in the order in which they are applied; gain per coordinate; calibration rows through the chain, or None
@@ -24,13 +24,13 @@ Through = collections.namedtuple("Through", "x inverses gain calibration steps")
 
 def linear(m, back=None, gain=1.0):
     """The step of matrices m [head or 1, d, d]; back None: orthogonal."""
-    there, undo = m.swapaxes(1, 2), m if back is None else back.swapaxes(1, 2)
-    return Step(lambda x, pos: through(x, there), lambda y, pos: through(y, undo), gain, m)
+    there, inverse = m.swapaxes(1, 2), m if back is None else back.swapaxes(1, 2)
+    return Step(lambda x, pos: through(x, there), lambda y, pos: through(y, inverse), gain, m, back is None)
 
 
 def diagonal(scale, signs_only=False):
     """Of [head or 1, 1, 1, d]."""
-    return Step(lambda x, pos: x * scale, lambda y, pos: y / scale, 1.0 if signs_only else scale, scale[:, 0] * np.eye(scale.shape[-1]))
+    return Step(lambda x, pos: x * scale, lambda y, pos: y / scale, 1.0 if signs_only else scale, scale[:, 0] * np.eye(scale.shape[-1]), signs_only)
 
 
 def make_step(e, layer, stream, codec, seed, campaign_seed, c, steps):
@@ -182,22 +182,36 @@ def fit_quantizer(codec, quantizer, end):
     return fitted(quantizer, end.calibration and end.calibration.rows, [found.theta()[-1] for found in codec.found] if quantizer.learn else None)
 
 
-def decode(y, quantizer, stream, inverses, nudge=0.0):
-    x = quantize(y, quantizer, stream, nudge).astype(F64)
+def undo(y, inverses):
     for inverse in inverses:
-        x = inverse(x)
-    return x
+        y = inverse(y)
+    return y
 
 
-def code_stream(layer, stream, y, quantizer, inverses, judged):
-    """Decoded rows, the unit's squared error [head, document], and (judged) how far that moves where the rounding of a scale is undecided."""
+def decode(y, quantizer, stream, inverses, nudge=0.0):
+    return undo(quantize(y, quantizer, stream, nudge).astype(F64), inverses)
+
+
+def mixes_errors(steps, d):
+    """Does the squared error of a row depend on the signs of its coordinates' errors? M^-T M^-1 is then not diagonal."""
+    back = np.linalg.inv(chain_matrix(steps, d))
+    cost = back.swapaxes(1, 2) @ back
+    return np.abs(cost * (1 - np.eye(d))).max() > 1e-9 * np.abs(cost).max()
+
+
+def code_stream(layer, stream, end, quantizer, judged):
+    """Decoded rows, the unit's squared error [head, document], and (judged) how far that moves where roundings are undecided: of a scale, and of codes where the chain mixes errors."""
     def row_errors(x):
         x = x - layer.rows[stream]
         return np.einsum("hdti,hdti->hdt", x, x)
+    y, inverses = end.x, end.inverses
     x = decode(y, quantizer, stream, inverses)
     errors = row_errors(x)
     slack = np.zeros(errors.shape[:2])
-    if judged and narrow_scale(quantizer):
+    if judged and not all(step.orthogonal for step in end.steps) and mixes_errors(end.steps, layer.dim):
+        for other, _ in alternatives(layer.rows[stream], y, quantizer, stream, end.gain, lambda z: undo(z, inverses)):
+            slack += np.abs(row_errors(other) - errors).sum(2)
+    elif judged and narrow_scale(quantizer):
         moved = [np.abs(row_errors(decode(y, quantizer, stream, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
         slack = np.maximum(*moved).sum(2)
     return x, errors.sum(2), slack
@@ -213,7 +227,7 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
     for choice in quantizers:
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
         for s, end in ends.items():
-            rows[s], numerators[s], slacks[s] = code_stream(layer, s, end.x, fit_quantizer(chains[s], choice[s], end), end.inverses, judged)
+            rows[s], numerators[s], slacks[s] = code_stream(layer, s, end, fit_quantizer(chains[s], choice[s], end), judged)
             p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.pos.shape[1], layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)
@@ -223,29 +237,22 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
 
 # ---- roundings that binary32 leaves undecided ----
 
-def candidates(layer, stream, codec, seed, campaign_seed):
-    """Decoded rows, and what else they may be: (head, document) -> [(token, change of the decoded row)].
+def alternatives(rows, y, quantizer, stream, gain, back):
+    """Yields (decoded rows, [head, document, token] of those that differ): y decoded with undecided roundings the other way, one a row at a time. rows: what y was, back: decoded y to
+    such rows, gain: of the chain.
 
     A value within a few roundings of the middle between two codes gets the one or the other by the last bits of a float transform; the squared
-    error does not notice, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
+    error does not notice where the chain is orthogonal, but the key does. The same holds for a scale or minimum in the middle between two numbers of binary16.
     """
-    end = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
-    y, inverses, gain = end.x, end.inverses, end.gain
-    quantizer, found = fit_quantizer(codec, codec.quantizer, end), collections.defaultdict(list)
-    base = decode(y, quantizer, stream, inverses)
-
-    def add(other, rows):
-        for h, n, t in zip(*np.nonzero(rows)):
-            found[h, n].append((t, other[h, n, t] - base[h, n, t]))
-
     if narrow_scale(quantizer):
+        base = quantize(y, quantizer, stream)
         for nudge in (ROUNDING, -ROUNDING):
-            other = decode(y, quantizer, stream, inverses, nudge)
-            add(other, (other != base).any(-1))
+            other = quantize(y, quantizer, stream, nudge)
+            yield back(other.astype(F64)), (other != base).any(-1)
     if KINDS[quantizer.name].grid:
-        coded, moved = quantize(y, quantizer, stream).astype(F64), y
+        coded = quantize(y, quantizer, stream).astype(F64)
         low, step, bottom, top = code_grid(y, quantizer, stream)
-        noise = ROUNDING * (gain * np.abs(layer.rows[stream]).max(-1, keepdims=True) + np.abs(moved)) / step
+        noise = ROUNDING * (gain * np.abs(rows).max(-1, keepdims=True) + np.abs(y)) / step
         place = (y - low) / step
         code = np.rint((coded - low) / step)
         off = place - code  # beside +-1/2 is undecided; beyond, the ends were clamped
@@ -255,10 +262,17 @@ def candidates(layer, stream, codec, seed, campaign_seed):
         rank = np.cumsum(undecided, -1)
         for k in range(1, int(rank.max()) + 1):
             chosen = undecided & (rank == k)
-            other = np.where(chosen, low + step * to, coded)
-            for inverse in inverses:
-                other = inverse(other)
-            add(other, chosen.any(-1))
+            yield back(np.where(chosen, low + step * to, coded)), chosen.any(-1)
+
+
+def candidates(layer, stream, codec, seed, campaign_seed):
+    """Decoded rows, and what else they may be: (head, document) -> [(token, change of the decoded row)]."""
+    end = forward(codec, layer, stream, seed, campaign_seed, is_fitted(codec.quantizer))
+    quantizer, found = fit_quantizer(codec, codec.quantizer, end), collections.defaultdict(list)
+    base = decode(end.x, quantizer, stream, end.inverses)
+    for other, differs in alternatives(layer.rows[stream], end.x, quantizer, stream, end.gain, lambda y: undo(y, end.inverses)):
+        for h, n, t in zip(*np.nonzero(differs)):
+            found[h, n].append((t, other[h, n, t] - base[h, n, t]))
     return base, found
 
 
