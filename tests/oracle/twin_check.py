@@ -11,7 +11,7 @@ from twin_captures import Capture, Layer, attribute
 from twin_chains import compute_group, second_look
 from twin_codecs import is_seeded, learns, parse_codec, refusal
 from twin_common import METRICS, STREAMS, Unusable
-from twin_fits import OBJECTIVE, attach, has_fits, judge_fits, read_records
+from twin_fits import attach, has_fits, judge_fits, off, read_records
 from twin_metrics import Budget, compare
 
 # ---- workers ----
@@ -313,14 +313,11 @@ def check_demo(results, captures, tally):
 def note_fit(tally, cell, record, pairs, fault):
     """The objective of what was learned or chosen, and of every draw."""
     faults, place = [fault] if fault else [], "fit %d, %s head %d of %s" % (record.index, record.stream, record.head, where(cell))
-    for what, stated, own in pairs:
-        if np.isnan(stated) and np.isnan(own):
-            continue
-        deviation = abs(stated - own)
-        share = deviation / (OBJECTIVE * abs(own)) if deviation == deviation else np.inf
-        tally.deviation(cell.arm, "objective", share, deviation, place + " " + what)
+    for what, stated, own, _ in pairs:
+        share = off(stated, own)
+        tally.deviation(cell.arm, "objective", share, abs(stated - own), place + " " + what)
         if not share <= 1:
-            faults.append("%s %.8g, the twin has %.8g (off by %.3g of it)" % (what, stated, own, deviation / abs(own)))
+            faults.append("%s %.8g, the twin has %.8g (off by %.3g of it)" % (what, stated, own, abs(stated - own) / abs(own)))
     tally.note(faults, place)
 
 
@@ -345,7 +342,7 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
         check_demo(results, captures, tally)
     cells = [c for c in results.cells if c.index % every == 0]
     tasks, wanted, fits = plan_tasks(results, captures, cells, tally)
-    computed, again, turned = len(wanted), [], 0
+    computed, again, turned, unsure, turned_fits = len(wanted), [], 0, 0, 0
 
     def record(cell, verdict):
         for deviation in verdict.deviations:
@@ -377,13 +374,17 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
         for found in spread(_judge, fits):
             for r, pairs, fault in found:
                 note_fit(tally, results.cells[r.cell], r, pairs, fault)
+                unsure += any(count for *_, count in pairs)
+                turned_fits += sum(count for *_, count in pairs)
+        if unsure > max(2, SECOND_LOOKS * sum(len(task[-1]) for task in fits)):  # as of cells
+            tally.note(["%d fits meet the budget of their objective only with undecided roundings the other way" % unsure], "the fits")
     if results.records or results.record_faults:
         tally.note(results.record_faults, "the table of fits")
     tally.note(["%d cells were not computed" % len(wanted)] if wanted else [], "the twin")
     if not quiet:
         print("%d of %d cells, %d computed again, the objectives of %d fits, %.1f s, %d workers" %
               (len(cells), len(results.cells), computed, sum(len(task[-1]) for task in fits), time.monotonic() - start, workers))
-        print("%d cells had a second look; %d roundings that binary32 leaves undecided were taken the other way" % (len(again), turned))
+        print("%d cells and %d fits had a second look; %d roundings that binary32 leaves undecided were taken the other way" % (len(again), unsure, turned + turned_fits))
         tally.show()
     return tally
 

@@ -3,11 +3,11 @@ import collections
 
 import numpy as np
 
-from twin_chains import calibration_rows, chain_matrix, decode, fit_quantizer, forward, query_moments
+from twin_chains import alternatives, calibration_rows, chain_matrix, fit_quantizer, forward, query_moments
 from twin_codecs import learns
-from twin_common import F64, STREAMS, Unusable
+from twin_common import F64, Unusable
 from twin_learned import LEARNED
-from twin_quantizers import is_fitted
+from twin_quantizers import quantize
 
 TRACKED = 4096  # rows a head of a point of the curve
 
@@ -84,41 +84,83 @@ class Judge:
         self.quantizer = fit_quantizer(codec, codec.quantizer, self.end)
         self.name, options = codec.fit.objective
         self.options = dict(options)
-        all_rows = calibration_rows(layer, stream, codec._replace(fit=codec.fit._replace(tokens=None))).rows[heads]
-        used = calibration_rows(layer, stream, codec).rows[heads]
-        self.unit = (used ** 2).sum(-1).mean()
-        self.unit_all = (all_rows ** 2).sum(-1).mean()
+        self.unit = (calibration_rows(layer, stream, codec).rows[heads] ** 2).sum(-1).mean()
 
     def coded(self, rows, pos):
         """(y, decoded rows) of rows [every head, ...]."""
         y = rows
         for step in self.end.steps:
             y = step.there(y, pos)
-        x = decode(y, self.quantizer, self.stream, [lambda z, back=step.back: back(z, pos) for step in reversed(self.end.steps)])
-        return y, x
+        return y, self.back(quantize(y, self.quantizer, self.stream).astype(F64), pos)
 
-    def calibration(self):
-        c = calibration_rows(self.layer, self.stream, self.codec)
-        return self.value(c.part, c.rows, c.pos, True)
+    def back(self, y, pos):
+        for step in reversed(self.end.steps):
+            y = step.back(y, pos)
+        return y
 
-    def validation(self):
-        part = self.layer.parts.get("evaluation" if self.codec.fit.leak else "validation")
-        return np.nan if part is None else self.value(part, part.rows[self.stream], part.pos, False)
+    def documents(self, calibrates):
+        """(part, rows, positions) that count; None where there are none."""
+        if calibrates:
+            c = calibration_rows(self.layer, self.stream, self.codec)
+            part, rows, pos = c.part, c.rows, c.pos
+        else:
+            part = self.layer.parts.get("evaluation" if self.codec.fit.leak else "validation")
+            if part is None:
+                return None
+            rows, pos = part.rows[self.stream], part.pos
+        if self.name == "softmax_kl":  # whole documents
+            n = self.codec.fit.tokens
+            count = len(part.pos) if not calibrates or n is None else min(len(part.pos), -(-n // part.pos.shape[1]))
+            rows, pos = part.rows["k"][:, :count], part.pos[:count]
+        return part, rows, pos
 
-    def value(self, part, rows, pos, calibrates):
-        if self.name == "softmax_kl":
-            return self.divergence(part, calibrates)
+    def value(self, calibrates):
+        documents = self.documents(calibrates)
+        if documents is None:
+            return np.nan
+        part, rows, pos = documents
         y, x = self.coded(rows, pos)
-        h = self.heads
         if self.name in ("absmax", "pnorm", "kurtosis"):
-            return self.of_rows(y[h])
-        error = x[h] - rows[h]
+            return self.of_rows(y[self.heads])
+        if self.name == "softmax_kl":
+            return np.mean([self.divergence(part, h, n, x[h, n]) for h in range(self.layer.n_heads)[self.heads] for n in range(rows.shape[1])])
+        return self.costs(part, rows, pos, calibrates)(x - rows).sum()
+
+    def nearest(self, calibrates, stated):
+        """The value that roundings which binary32 leaves undecided bring nearest to what is stated, and how many are turned over: one at a time, each by its own change of the value."""
+        part, rows, pos = self.documents(calibrates)
+        y, x = self.coded(rows, pos)
+        value, turned, inside = self.value(calibrates), 0, range(self.layer.n_heads)[self.heads]
+        changes, costs = [], None if self.name == "softmax_kl" else self.costs(part, rows, pos, calibrates)
+        base = None if costs is None else costs(x - rows)
+        for other, differs in alternatives(rows, y, self.quantizer, self.stream, self.end.gain, lambda z: self.back(z, pos)):
+            if costs is not None:
+                changes += list((costs(other - rows) - base)[differs[self.heads]])
+                continue
+            for h, n, t in zip(*np.nonzero(differs)):
+                if h in inside:
+                    changed = x[h, n].copy()
+                    changed[t] = other[h, n, t]
+                    changes.append((self.divergence(part, h, n, changed) - self.divergence(part, h, n, x[h, n])) / (len(inside) * rows.shape[1]))
+        while changes:
+            best = min(changes, key=lambda change: abs(value + change - stated))
+            if not abs(value + best - stated) < abs(value - stated):
+                break
+            value, turned = value + best, turned + 1
+            changes.remove(best)
+        return value, turned
+
+    def costs(self, part, rows, pos, calibrates):
+        """A function of errors: what each row adds to the value."""
+        h = self.heads
+        count = rows[h].size // rows.shape[-1]
         if self.name == "mse":
-            return (error ** 2).sum(-1).mean() / self.unit
+            return lambda error: (error[h] ** 2).sum(-1) / (self.unit * count)
         if self.name == "logit":
-            return self.logit(error, pos)
+            return self.logit(part, pos, count)
         w = self.attention_weights(part, calibrates)
-        return (w * (error ** 2).sum(-1)).sum() / (w * (rows[h] ** 2).sum(-1)).sum()
+        energy = (w * (rows[h] ** 2).sum(-1)).sum()
+        return lambda error: w * (error[h] ** 2).sum(-1) / energy
 
     def of_rows(self, y):
         if self.name == "kurtosis":
@@ -133,15 +175,19 @@ class Judge:
             size = (g ** self.options["p"]).sum(-1) ** (1 / self.options["p"])
         return (size ** 2 * cost.reshape(len(cost), 1, 1, g.shape[-2], -1).sum(-1)).sum(-1).mean()
 
-    def logit(self, error, pos):
+    def logit(self, part, pos, count):
         """Errors as they are behind unrope where the chain begins with it, for pairs of the calibration documents."""
         begins = bool(self.codec.chain) and self.codec.chain[0].name == "unrope"
         steps = self.end.steps[:2 if begins else 1]
-        for step in steps:
-            error = step.there(error, pos)  # linear, both: an error goes through as a row does
-        part = calibration_rows(self.layer, self.stream, self.codec).part
-        m = query_moments(self.layer, part, self.codec, steps)[self.heads] * part.score_scale ** 2
-        return np.einsum("hnti,hij,hntj->hnt", error, m, error).mean()
+        pairs = calibration_rows(self.layer, self.stream, self.codec).part
+        m = query_moments(self.layer, pairs, self.codec, steps)[self.heads] * pairs.score_scale ** 2
+
+        def cost(error):
+            for step in steps:
+                error = step.there(error, pos)  # linear, both: an error goes through as a row does
+            error = error[self.heads]
+            return ((error @ m[:, None]) * error).sum(-1) / count
+        return cost
 
     def attention_weights(self, part, calibrates):
         w = []
@@ -153,13 +199,8 @@ class Judge:
             w = w.reshape(len(w), 1, -1)[..., np.arange(n) * part.pos.size // n]
         return w
 
-    def divergence(self, part, calibrates):
-        """Whole documents."""
-        n = self.codec.fit.tokens
-        documents = len(part.pos) if not calibrates or n is None else min(len(part.pos), -(-n // part.pos.shape[1]))
-        _, x = self.coded(part.rows["k"], part.pos)
-        return np.mean([attention.documents[n].measure(x[h, n], None)["softmax_kl"]
-                        for h in range(self.layer.n_heads)[self.heads] for attention in [part.attention(h)] for n in range(documents)])
+    def divergence(self, part, h, n, keys):
+        return part.attention(h).documents[n].measure(keys, None)["softmax_kl"]
 
 
 # ---- check ----
@@ -167,27 +208,41 @@ class Judge:
 OBJECTIVE = 1e-4  # relative
 
 
+def off(stated, own):
+    """The deviation as a share of what is allowed."""
+    if np.isnan(stated) and np.isnan(own):
+        return 0.0
+    deviation = abs(stated - own)
+    return deviation / (OBJECTIVE * abs(own)) if deviation == deviation else np.inf
+
+
+def judged(judge, what, stated, calibrates):
+    """(what, stated, own, roundings turned over)."""
+    own, turned = judge.value(calibrates), 0
+    if 1 < off(stated, own) < np.inf and judge.name not in ("absmax", "pnorm", "kurtosis"):
+        own, turned = judge.nearest(calibrates, stated)
+    return what, stated, own, turned
+
+
 def judge_fits(layer, codec, stream, seed, campaign_seed, records):
-    """Yields (record, [(what, stated, own)], fault or None)."""
+    """Yields (record, [(what, stated, own, roundings turned over)], fault or None)."""
     if codec.fit.draws > 1:
         yield judge_draws(layer, codec, stream, seed, campaign_seed, records[0])
         return
     for r in records:
         judge = Judge(codec, layer, stream, seed, campaign_seed, slice(None) if r.pooled else slice(r.head, r.head + 1))
-        yield r, [("end_calibration", r.end[0], judge.calibration()), ("end_validation", r.end[1], judge.validation())], None
+        yield r, [judged(judge, "end_calibration", r.end[0], True), judged(judge, "end_validation", r.end[1], False)], None
 
 
 def judge_draws(layer, codec, stream, seed, campaign_seed, record):
     """Every draw's objective, the least of them, and the end of the chosen one."""
-    pairs, judges = [], []
-    for draw in range(codec.fit.draws):
-        judges.append(Judge(codec._replace(found=(Found(draw, b""),)), layer, stream, seed, campaign_seed, slice(None)))
-    values = [judge.calibration() for judge in judges]
-    c = calibration_rows(layer, stream, codec)
     if list(record.points[0]) != list(range(codec.fit.draws)):
         return record, [], "points of draws %s" % list(record.points[0])
-    if c.pos.size <= TRACKED:
-        pairs += [("draw %d" % i, stated, own) for i, (stated, own) in enumerate(zip(record.points[1], values))]
+    judges = [Judge(codec._replace(found=(Found(draw, b""),)), layer, stream, seed, campaign_seed, slice(None)) for draw in range(codec.fit.draws)]
+    values = [judge.value(True) for judge in judges]
+    tracked = calibration_rows(layer, stream, codec).pos.size <= TRACKED
+    pairs = [judged(judge, "draw %d" % i, stated, True) for i, (judge, stated) in enumerate(zip(judges, record.points[1])) if tracked]
+    pairs += [judged(judges[record.draw], "end_calibration", record.end[0], True), judged(judges[record.draw], "end_validation", record.end[1], False)]
     best, chosen = min(values), values[record.draw]
     fault = None if chosen <= best * (1 + OBJECTIVE) else "draw %d was chosen (%.6g), draw %d is better (%.6g)" % (record.draw, chosen, int(np.argmin(values)), best)
-    return record, pairs + [("end_calibration", record.end[0], chosen), ("end_validation", record.end[1], judges[record.draw].validation())], fault
+    return record, pairs, fault
