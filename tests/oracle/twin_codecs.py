@@ -6,15 +6,15 @@ from twin_learned import LEARNED
 from twin_quantizers import KINDS, Quantizer
 from twin_transforms import DRAWN, TAKES
 
-# start: whether and from what something learned starts; found: what fits found (class Found of twin_fits.py), taken from the results file
-Element = collections.namedtuple("Element", "name by per form size ordinal learn start", defaults=(None,) * 5 + (False, None))
+# noise, start: of something learned, at the start; found: what fits found (class Found of twin_fits.py), taken from the results file
+Element = collections.namedtuple("Element", "name by per form size ordinal learn start noise", defaults=(None,) * 5 + (False, None, None))
 Codec = collections.namedtuple("Codec", "order chain quantizer fit fitted found", defaults=(None, None, ()))
 # tokens: None for all; objective: (name, options), where something is learned or chosen
 Fit = collections.namedtuple("Fit", "tokens leak draws batch objective", defaults=(None, False, 1, None, ("mse", ())))
 LAYER_OR_HEAD = ("per", "layer", ("layer", "head"))
 # option -> (field of Element, default, its choices or how it is read); a size of None is the element's own rule. A field of None: the numbers do not depend on it
 LEARN = {"learn": ("learn", "false", ("true", "false"))}
-NOISE = dict(LEARN, noise=(None, "0.01", float))
+NOISE = dict(LEARN, noise=("noise", "0.01", float))
 ANGLES = {"angles": ("form", "random", ("random", "hadamard", "zero"))}
 ELEMENTS = {
     "identity": {}, "unrope": {}, "rfft": {}, "dht": {}, "dct": {},
@@ -30,8 +30,8 @@ ELEMENTS = {
     "scale": dict(LEARN, by=("by", "max", ("max", "one")), per=LAYER_OR_HEAD),
     "pca": {"per": LAYER_OR_HEAD},
     "wush": {"mix": ("form", "hadamard", ("hadamard", "none")), "damping": ("size", "0.01", float), "per": LAYER_OR_HEAD},
-    "expm": {"noise": ("start", "0.01", float), "per": LAYER_OR_HEAD},
-    "cayley": {"noise": ("start", "0.01", float), "per": LAYER_OR_HEAD},
+    "expm": {"noise": ("noise", "0.01", float), "per": LAYER_OR_HEAD},
+    "cayley": {"noise": ("noise", "0.01", float), "per": LAYER_OR_HEAD},
     "stiefel": {"start": ("start", "identity", ("identity", "haar")), "rate": (None, "1.5", float), "momentum": (None, "0", float), "per": LAYER_OR_HEAD},
     "smooth": {"alpha": ("size", "0.5", float), "pairs": ("form", "false", ("true", "false")), "per": LAYER_OR_HEAD},
 }
@@ -58,7 +58,7 @@ def parse_element(text):
         e = e._replace(per=None)  # a bias belongs to its head
     e = e._replace(learn=name in ("expm", "cayley", "stiefel") or e.learn == "true")
     if not e.learn:
-        e = e._replace(start=None)
+        e = e._replace(start=None, noise=None)
         if (e.form, e.by) in (("zero", None), (None, "one")):
             raise Unusable("'%s' without learn" % text)
         if name == "kronecker":
@@ -69,7 +69,7 @@ def parse_element(text):
 def element_seeded(e):
     """Does it draw? Learned elements that start the same way for every seed do not."""
     if e.learn:
-        return e.name != "scale" and e.start not in (0.0, "identity") or e.name == "householder"
+        return not (e.name == "scale" or (e.name == "stiefel" and e.start == "identity") or (e.name in ("expm", "cayley") and e.noise == 0))
     return e.name == "signs" or (e.name in DRAWN and (e.name, e.form) not in (("butterfly", "hadamard"), ("givens", "hadamard"), ("permutation", "zigzag")))
 
 

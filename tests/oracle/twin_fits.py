@@ -5,9 +5,10 @@ import numpy as np
 
 from twin_chains import alternatives, calibration_rows, chain_matrix, fit_quantizer, forward, query_moments
 from twin_codecs import learns
-from twin_common import F64, Unusable
-from twin_learned import LEARNED
+from twin_common import F64, STREAMS, Unusable
+from twin_learned import LEARNED, start
 from twin_quantizers import quantize
+from twin_streams import ALL_HEADS, Draw
 
 TRACKED = 4096  # rows a head of a point of the curve
 
@@ -20,13 +21,13 @@ class Found(collections.namedtuple("Found", "draw parameters")):
 
 
 # one row of /fits
-Record = collections.namedtuple("Record", "index cell stream pooled head draw step freedom parameters end points")
+Record = collections.namedtuple("Record", "index cell stream pooled head draw restart step freedom parameters start end points")
 
 
 def read_records(f):
     """(cell, stream) -> rows of /fits, in order; faults of the table itself."""
     g = f["fits"]
-    names = ("cell", "pooled", "head", "draw", "step", "freedom", "n_parameters", "parameters_offset", "points_offset", "n_points", "end_calibration", "end_validation")
+    names = ("cell", "pooled", "head", "draw", "restart", "step", "freedom", "start_calibration", "start_validation", "n_parameters", "parameters_offset", "points_offset", "n_points", "end_calibration", "end_validation")
     streams, columns = list(g["stream"].asstr()[()]), {name: g[name][()] for name in names}
     parameters, points = g["parameters"][()], [g[name][()] for name in ("point_step", "point_calibration", "point_validation")]
     records, faults, place = collections.OrderedDict(), [], 0
@@ -37,8 +38,8 @@ def read_records(f):
             faults.append("parameters of fit %d are not behind those before" % i)
         place = offset + count
         curve = [column[at:at + int(row["n_points"])] for column in points]
-        record = Record(i, int(row["cell"]), stream, bool(row["pooled"]), int(row["head"]), int(row["draw"]), int(row["step"]), int(row["freedom"]),
-                        parameters[offset:offset + count], (row["end_calibration"], row["end_validation"]), curve)
+        record = Record(i, int(row["cell"]), stream, bool(row["pooled"]), int(row["head"]), int(row["draw"]), int(row["restart"]), int(row["step"]), int(row["freedom"]),
+                        parameters[offset:offset + count], (row["start_calibration"], row["start_validation"]), (row["end_calibration"], row["end_validation"]), curve)
         records.setdefault((record.cell, stream), []).append(record)
     if place != len(parameters):
         faults.append("%d parameters belong to no fit" % (len(parameters) - place))
@@ -224,6 +225,23 @@ def judged(judge, what, stated, calibrates):
     return what, stated, own, turned
 
 
+def start_found(layer, codec, stream, seed, campaign_seed, head, restart):
+    """What the fit of a head (or of all) starts from; calibration rows reach each element through what those before it start as."""
+    theta = np.empty(0, np.float32)
+    for i, e in enumerate(codec.chain):
+        if e.learn:
+            most = None
+            if e.name == "scale":
+                one = Found(0, theta.tobytes())
+                before = codec._replace(chain=codec.chain[:i], found=(one,) * (1 if e.per == "layer" else layer.n_heads))
+                c = np.abs(forward(before, layer, stream, seed, campaign_seed, True).calibration.rows)
+                most = c.max((0, 1, 2)) if e.per == "layer" else c[head].max((0, 1))
+            draw = Draw(campaign_seed, seed, layer.number, ALL_HEADS if e.per == "layer" else head, e.ordinal, STREAMS.index(stream))
+            theta = np.concatenate([theta, start(layer.dim, e, draw, restart, most)])
+    clip = [codec.quantizer.clip] if codec.quantizer.learn else []
+    return Found(0, np.concatenate([theta, np.array(clip, np.float32)]).tobytes())
+
+
 def judge_fits(layer, codec, stream, seed, campaign_seed, records):
     """Yields (record, [(what, stated, own, roundings turned over)], fault or None)."""
     if codec.fit.draws > 1:
@@ -231,7 +249,15 @@ def judge_fits(layer, codec, stream, seed, campaign_seed, records):
         return
     for r in records:
         judge = Judge(codec, layer, stream, seed, campaign_seed, slice(None) if r.pooled else slice(r.head, r.head + 1))
-        yield r, [judged(judge, "end_calibration", r.end[0], True), judged(judge, "end_validation", r.end[1], False)], None
+        values = [judged(judge, "end_calibration", r.end[0], True), judged(judge, "end_validation", r.end[1], False)]
+        heads = [0] if r.pooled else range(layer.n_heads)  # every head starts: the fit of one has its own
+        begun = codec._replace(found=tuple(start_found(layer, codec, stream, seed, campaign_seed, head, r.restart) for head in heads))
+        judge = Judge(begun, layer, stream, seed, campaign_seed, judge.heads)
+        values += [judged(judge, "start_calibration", r.start[0], True), judged(judge, "start_validation", r.start[1], False)]
+        fault, own = None, begun.found[0 if r.pooled else r.head].theta()
+        if r.step == 0 and np.abs(own - r.parameters).max() > 2e-6 * max(1.0, np.abs(own).max()):
+            fault = "step 0 was chosen, and its parameters are off by %.3g" % np.abs(own - r.parameters).max()
+        yield r, values, fault
 
 
 def judge_draws(layer, codec, stream, seed, campaign_seed, record):

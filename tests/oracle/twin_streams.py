@@ -5,7 +5,7 @@ import numpy as np
 
 from twin_common import F64
 
-ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES, PURPOSE_NORMALS, PURPOSE_PERMUTATION = 65535, 1, 3, 4, 5
+ALL_HEADS, PURPOSE_SIGNS, PURPOSE_ANGLES, PURPOSE_NORMALS, PURPOSE_PERMUTATION, PURPOSE_NOISE = 65535, 1, 3, 4, 5, 8
 
 
 def philox4x32(counters, key):
@@ -49,8 +49,8 @@ def angles(n, draw):
     return 2 * np.pi * uniforms(n, PURPOSE_ANGLES, draw)
 
 
-def normals(n, draw):
-    u = uniforms(n + n % 2, PURPOSE_NORMALS, draw).reshape(-1, 2)
+def normals(n, draw, purpose=PURPOSE_NORMALS):
+    u = uniforms(n + n % 2, purpose, draw).reshape(-1, 2)
     radius, turn = np.sqrt(-2 * np.log(u[:, 0])), 2 * np.pi * u[:, 1]
     return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1).reshape(-1)[:n]
 
