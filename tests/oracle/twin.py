@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The independent twin: vector-level results computed again, without Gyre.
 
-    twin.py check RESULTS.h5 CAPTURE.h5 ... [--cells all|N] [--expect demo] [--split default|file] [--workers N]
+    twin.py check RESULTS.h5 CAPTURE.h5 ... [--cells all|N] [--expect demo] [--split default|file] [--fitted RESULTS.h5] [--workers N]
     twin.py compute RESULTS.h5 CAPTURE.h5 ... [--profile]
     twin.py selftest
 
@@ -39,6 +39,7 @@ def main():
     p.add_argument("--cells", type=every, default=1, metavar="all|N", help="every N-th cell (default: all)")
     p.add_argument("--expect", choices=["demo"], help="the cells of the demonstration have to be there")
     p.add_argument("--split", choices=["default", "file"], default="default", help="the page's split (default), or the one that the results file names")
+    p.add_argument("--fitted", action="append", default=[], metavar="RESULTS.h5", help="a results file whose fits others took (`fitted`)")
     p.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     p = verbs.add_parser("compute", help="compute the cells of a results file, write and compare nothing")
     p.add_argument("results")
@@ -54,7 +55,7 @@ def main():
             if profile:
                 pstats.Stats(profile).sort_stats("tottime").print_stats(5)
             return 0
-        return 1 if check(a.results, a.captures, a.cells, a.expect, a.split, a.workers).failures else 0
+        return 1 if check(a.results, a.captures, a.cells, a.expect, a.split, a.workers, fitted=a.fitted).failures else 0
     except (Unusable, OSError, KeyError, ValueError) as problem:
         print("twin.py: %s: %s" % (type(problem).__name__, problem), file=sys.stderr)
         print("0 passed, 1 failed")

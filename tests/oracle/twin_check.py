@@ -1,6 +1,7 @@
 """A results file against the captures, cell by cell."""
 import collections
 import contextlib
+import hashlib
 import multiprocessing
 import time
 
@@ -114,6 +115,7 @@ class Results:
             for i, key in enumerate(column("key") if "key" in c else range(len(self.cells))):
                 self.first.setdefault(key, i)
             self.keys = column("key") if "key" in c else range(len(self.cells))
+            self.others = {}  # digest -> Results whose fits others take
             self.records, self.record_faults = read_records(f) if "fits" in f else ({}, [])
 
 
@@ -156,10 +158,28 @@ def check_sources(results, captures, split, tally):
         tally.note(faults, "source " + name)
 
 
+def taken(results, cell, stream, codec):
+    """The rows of /fits of another results file that the codec takes."""
+    digest, _, selector = codec.fitted.partition("#")
+    other = results.others.get(digest)
+    if other is None:
+        raise Unusable("no results file %s was given" % digest)
+    those = [c for c in other.cells if selector in (c.arm, "%s/%s" % (c.arm, c.point), other.keys[c.index]) and c.layer == cell.layer]
+    if not those:
+        raise Unusable("%s has no cell '%s' of this layer" % (digest, selector))
+    those = [c for c in those if c.seed == (cell.seed if any(c.seeded for c in those) else 0)]
+    return those and other.records.get((other.first[other.keys[those[0].index]], stream)) or []
+
+
 def with_found(results, cell, stream, codec, layer, faults):
     """The codec with what its fits found."""
     records = results.records.get((results.first[results.keys[cell.index]], stream), [])
-    if not has_fits(codec):
+    if codec.fitted:
+        if records:
+            faults.append("fits of %s, where those of another run were taken" % stream)
+        records = taken(results, cell, stream, codec)
+        codec = codec._replace(fit=codec.fit._replace(draws=records[0].draw + 1 if records else 1))  # the text does not say how many there were
+    elif not has_fits(codec):
         if records:
             faults.append("fits of %s, where nothing is learned or chosen" % stream)
         return codec
@@ -332,9 +352,12 @@ def second_task(results, captures, cell, answer):
     return cell.source, cell.layer, results.campaign_seed, cell.seed, codecs, cell.index, answer, stated
 
 
-def check(results_path, capture_paths, every=1, expect=None, split="default", workers=2, quiet=False):
+def check(results_path, capture_paths, every=1, expect=None, split="default", workers=2, quiet=False, fitted=()):
     tally, start = Tally(), time.monotonic()
     results = Results(results_path)
+    for path in fitted:
+        with open(path, "rb") as f:
+            results.others["sha256:" + hashlib.sha256(f.read()).hexdigest()] = Results(path)
     captures = {c.model: c for c in map(Capture, capture_paths)}
     tally.note(["%d planned cells are missing" % results.missing] if results.missing else ([] if results.cells else ["no cells"]), "the plan")
     check_sources(results, captures, split, tally)

@@ -268,6 +268,7 @@ def judge_draws(layer, codec, stream, seed, campaign_seed, record):
     values = [judge.value(True) for judge in judges]
     tracked = calibration_rows(layer, stream, codec).pos.size <= TRACKED
     pairs = [judged(judge, "draw %d" % i, stated, True) for i, (judge, stated) in enumerate(zip(judges, record.points[1])) if tracked]
+    pairs += [judged(judges[0], "start_calibration", record.start[0], True), judged(judges[0], "start_validation", record.start[1], False)]
     pairs += [judged(judges[record.draw], "end_calibration", record.end[0], True), judged(judges[record.draw], "end_validation", record.end[1], False)]
     best, chosen = min(values), values[record.draw]
     fault = None if chosen <= best * (1 + OBJECTIVE) else "draw %d was chosen (%.6g), draw %d is better (%.6g)" % (record.draw, chosen, int(np.argmin(values)), best)

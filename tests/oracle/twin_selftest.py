@@ -10,12 +10,14 @@ from twin_chains import compute_group
 from twin_check import check
 from twin_codecs import bits_per_value, is_seeded, parse_codec, parse_element, parse_quantizer, refusal
 from twin_common import F16, F32, METRICS, STREAMS, Unusable
+from twin_fits import Found, Judge, expected, start_found
+from twin_learned import LEARNED, cayley, exponential, polar, skew_below
 from twin_loops import naive_chain, naive_group, naive_metrics
 from twin_quantizers import BLOCKS, KINDS, normal_codebook, quantize
 from twin_streams import ALL_HEADS, PURPOSE_SIGNS, Draw, normals, philox4x32, shuffled, signs, words
 from twin_transforms import (
-    DRAWN, FIXED, TAKES, butterfly_matrix, dht_matrix, householder_matrix, paley, positive_q, quaternion_matrix, rfft_matrix, rope_pairs, rope_tables, rotate,
-    zigzag)
+    DRAWN, FIXED, TAKES, butterfly_matrix, dht_matrix, householder_matrix, paley, pca_matrix, positive_q, quaternion_matrix, rfft_matrix, rope_pairs, rope_tables, rotate,
+    wush_matrices, zigzag)
 
 
 def synthetic_capture(path, model, kind, d, with_bias, window=0, n_documents=5, n_tokens=20, n_queries=3, n_heads=2, n_group=2):
@@ -149,6 +151,168 @@ def damages(results_path):
             ("status", put("status", "SKIPPED")), ("seed", put("seed", 1)), ("codec", put("codec_k", "chain=[mystery];quantizer=sym(bits=4)"))]
 
 
+LEARNED_CODECS = (
+    ("k", "chain=[unrope,kronecker(form=invertible,learn=true)];quantizer=sym(bits=3);fit=objective=logit();optimiser=adam(rate=0.01),steps=1,tokens=13,leak=false"),
+    ("k", "chain=[srft,expm(per=head),scale(learn=true,per=head)];quantizer=asym(bits=3,learn=true);fit=objective=mse();optimiser=sgd()"),
+    ("v", "chain=[cayley];quantizer=sym(bits=3,group=4);fit=objective=attention()"),
+    ("v", "chain=[scale(learn=true),givens(learn=true)];quantizer=sym(bits=3,group=4);fit=objective=absmax()"),
+    ("k", "chain=[srft];quantizer=sym(bits=3);fit=objective=softmax_kl();optimiser=adam(),draws=3,tokens=all"),
+)
+
+
+def learned_results(path, capture):
+    """A results file of fits with what the twin itself computes: for the damages, and nothing else."""
+    capture.use_default_split(True)
+    layer, text, random = Layer(capture, 0), h5py.string_dtype(), np.random.RandomState(3)
+    cells, fits, parameters, points, metrics = [], [], [], [], []
+    for cell, (stream, words_) in enumerate(LEARNED_CODECS):
+        codec = parse_codec(words_)
+        pooled, count, freedom = expected(codec, layer.dim)
+        heads = [0] if pooled else list(range(layer.n_heads))
+        theta = [np.append(0.3 * random.randn(count - 1), 0.9).astype(F32) if count else np.empty(0, F32) for _ in heads]
+
+        def judge(head, draw=0, found=theta, begun=None):
+            codec_now = codec._replace(found=begun or tuple(Found(draw, t.tobytes()) for t in found))
+            return Judge(codec_now, layer, stream, 0, 0, slice(None) if pooled else slice(head, head + 1))
+        values = [judge(0, draw).value(True) for draw in range(codec.fit.draws)]
+        chosen = int(np.argmin(values))
+        for head, t in zip(heads, theta):
+            begun = tuple(start_found(layer, codec, stream, 0, 0, h, 0) for h in heads)
+            ends = [judge(head, chosen).value(True), judge(head, chosen).value(False)]
+            starts = [judge(head, begun=begun).value(c) for c in (True, False)] if codec.fit.draws == 1 else [values[0], judge(0, 0).value(False)]
+            curve = [(i, v, 0.0) for i, v in enumerate(values)] if codec.fit.draws > 1 else []
+            fits.append((cell, stream, pooled, head, chosen, 0, 1, len(t), freedom) + tuple(starts) + tuple(ends) + (sum(map(len, parameters)), len(points), len(curve)))
+            parameters.append(t)
+            points += curve
+        codec = codec._replace(found=tuple(Found(chosen, t.tobytes()) for t in theta))
+        answer = next(compute_group(layer, {stream: codec}, 0, [{stream: codec.quantizer}], 0))
+        cells.append((capture.model, 0, "arm%d" % cell, "", stream, words_ if stream == "k" else "exact", words_ if stream == "v" else "exact", True, 0, "OK",
+                      len(capture.evaluation), layer.n_heads) + tuple(answer.bits))
+        metrics.append([answer.values.get(m, np.full((len(capture.evaluation), 2), np.nan)) for m in METRICS])
+    with h5py.File(path, "w") as f:
+        for name, value in (("schema", "gyre-results"), ("campaign_seed", 0), ("n_seeds", 1), ("missing_cells", 0)):
+            f.attrs[name] = value
+
+        def table(group, names, rows):
+            for name, column in zip(names.split(), zip(*rows)):
+                f.create_dataset(group + name, data=list(column), dtype=text if isinstance(column[0], str) else None)
+        table("cells/", "source layer arm point streams codec_k codec_v seeded seed status n_documents n_heads payload_bits side_bits total_bits", cells)
+        table("fits/", "cell stream pooled head draw restart step n_parameters freedom start_calibration start_validation end_calibration end_validation parameters_offset points_offset "
+              "n_points", fits)
+        table("fits/", "point_step point_calibration point_validation", points)
+        f["fits/parameters"] = np.concatenate(parameters)
+        for i, name in enumerate(METRICS):
+            f["metrics/" + name] = np.array([m[i] for m in metrics])
+        f.create_dataset("source", data=[capture.model], dtype=text)
+        f.create_dataset("sources/model_sha256", data=[capture.model_sha256], dtype=text)
+        for name, count, part in (("calibration_name", "n_calibration", "calibration"), ("validation_name", "n_validation", "validation"), ("document_name", "n_documents", "evaluation")):
+            chosen = [capture.documents[i] for i in getattr(capture, part)]
+            f.create_dataset("sources/" + name, data=[chosen], dtype=text)
+            f["sources/" + count] = [len(chosen)]
+
+
+def learned_damages():
+    """(what, function on the open file, what fails: a part of its text, how many)."""
+    def put(name, place, change):
+        def do(f):
+            f["fits/" + name][place] = change(f["fits/" + name][place])
+        return do
+    return [("end on calibration rows", put("end_calibration", 0, lambda v: v * 1.0003), 1), ("end on validation rows", put("end_validation", 1, lambda v: v * 0.9997), 1),
+            ("start", put("start_calibration", 3, lambda v: v * 1.0003), 1), ("head", put("head", 2, lambda v: 0), 1), ("pooled", put("pooled", 0, lambda v: 0), 1),
+            ("draw", put("draw", -1, lambda v: (v + 1) % 3), 2), ("value of a draw", put("point_calibration", 1, lambda v: v * 1.0003), 1),
+            ("freedom", put("freedom", 3, lambda v: v + 1), 1), ("parameter", put("parameters", 1, lambda v: v + F32(0.1)), 2),
+            ("clip ratio", lambda f: put("parameters", int(f["fits/parameters_offset"][2]) - 1, lambda v: v * F32(0.9))(f), 2)]
+
+
+def selftest_learned(expect):
+    """Facts of the matrices, the objectives as loops, wrong fits."""
+    random = np.random.RandomState(5)
+    for d in (4, 8):
+        a = skew_below(d, random.randn(d * (d - 1) // 2))
+        series, term = np.eye(d), np.eye(d)
+        for k in range(1, 80):
+            term = term @ a / k
+            series = series + term
+        expect(a[1, 0] == -a[0, 1] and np.allclose(exponential(a), series, atol=1e-12), "exp of a skew matrix is its series at d = %d" % d)
+        expect(np.allclose(cayley(a) @ (np.eye(d) - a), np.eye(d) + a, atol=1e-12), "(I - A)^-1 (I + A) commutes at d = %d" % d)
+        m = random.randn(d, d)
+        r, p = polar(m), polar(m).T @ m
+        expect(np.allclose(r @ r.T, np.eye(d)) and np.allclose(p, p.T) and (np.linalg.eigvalsh(p) > 0).all(), "R of the polar factors leaves a positive one at d = %d" % d)
+        rows = random.randn(50, d) * np.exp(random.randn(d))
+        axes = pca_matrix(rows)
+        moments = axes @ np.cov(rows.T, bias=True) @ axes.T
+        expect(np.abs(moments - np.diag(np.diagonal(moments))).max() < 1e-12 and (np.diff(np.diagonal(moments)) < 0).all(), "pca leaves a falling diagonal at d = %d" % d)
+        e = parse_element("wush(damping=1e-6)")[0]
+        s_k, s_q = rows.T @ rows / 50, m @ m.T + np.eye(d)
+        there, back = wush_matrices(e, s_k, s_q)
+        s_k, s_q = (s + 1e-6 * np.trace(s) / d * np.eye(d) for s in (s_k, s_q))
+        both = there @ s_k @ there.T
+        expect(np.allclose(there @ back, np.eye(d)) and np.allclose(both, back.T @ s_q @ back) and np.ptp(np.diagonal(both)) < 1e-9 * np.trace(both), "wush balances and is flat at d = %d" % d)
+    for text, d, rank in (("householder(k=2,learn=true)", 4, 5), ("kronecker(learn=true)", 8, 7), ("kronecker(learn=true,form=invertible)", 8, 19), ("expm", 4, 6), ("stiefel", 4, 6),
+                          ("butterfly(learn=true)", 8, 12), ("scale(learn=true)", 4, 3)):
+        e = parse_element(text)[0]
+        kind, draw = LEARNED[e.name], Draw(0, 0, 0, ALL_HEADS, 0, 0)
+        theta, step = random.randn(kind.count(d, e)), 1e-5 * np.eye(kind.count(d, e))
+        jacobian = [(kind.matrix(d, e, theta + s, draw) - kind.matrix(d, e, theta - s, draw)).reshape(-1) / 2e-5 for s in step]
+        own = np.linalg.matrix_rank(np.array(jacobian), tol=1e-3) if e.name != "scale" else rank  # binary32 hides its derivative; one factor of all is no freedom
+        expect(own == rank == kind.freedom(d, e), "%s has %d degrees of freedom at d = %d (%d)" % (text, rank, d, own))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, results = os.path.join(folder, "learned.h5"), os.path.join(folder, "results.h5")
+        synthetic_capture(path, "learned", "neox", 16, with_bias=False, window=9, n_documents=12)
+        capture = Capture(path)
+        learned_results(results, capture)
+        expect([len(part) for part in (capture.calibration, capture.validation, capture.evaluation)] == [2, 1, 9], "the last of three calibration documents validates")
+        naive_objectives(Layer(capture, 0), expect)
+        content = open(results, "rb").read()
+        tally = check(results, [path], workers=1, quiet=True)
+        expect(not tally.failures, "the twin agrees with itself: %s" % tally.failures)
+        for what, damage, count in learned_damages():
+            with open(results, "wb") as out:
+                out.write(content)
+            with h5py.File(results, "r+") as f:
+                damage(f)
+            tally = check(results, [path], workers=1, quiet=True)
+            expect(len(tally.failures) == count, "a wrong %s fails (%d of %d): %s" % (what, len(tally.failures), count, tally.failures))
+
+
+def naive_objectives(layer, expect):
+    """Objectives as loops over rows, queries and keys, on rows rounded to integers without any chain."""
+    part, quantizer = layer.parts["calibration"], "sym(bits=3,group=4)"
+
+    def own(stream, objective, chain=""):
+        codec = parse_codec("order=native;chain=[%s];quantizer=%s;fit=objective=%s" % (chain, quantizer, objective))
+        return Judge(codec, layer, stream, 0, 0, slice(None)).value(True)
+    shape = part.rows["k"].shape
+    places = [(h, n, t) for h in range(shape[0]) for n in range(shape[1]) for t in range(shape[2])]
+    error, x = {}, part.rows
+    for s in STREAMS:
+        error[s] = quantize(x[s], parse_quantizer(quantizer), s) - x[s]
+    logit, weight, energy, absmax, pnorm, kurtosis = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    pairs, tokens = [0] * shape[0], shape[1] * shape[2]
+    for h in range(shape[0]):
+        q = [(n, part.q[n, i, j], part.query_pos[n, i]) for n in range(shape[1]) for j in np.flatnonzero(part.owner == h) for i in range(part.q.shape[1])]
+        cost = 0.0
+        for n, query, at in q:
+            seen = [t for t in range(shape[2]) if part.pos[n, t] <= at and at - part.pos[n, t] < layer.window]
+            pairs[h] += len(seen)
+            cost += len(seen) * sum((layer.score_scale * query.dot(error["k"][h, m, t])) ** 2 for m in range(shape[1]) for t in range(shape[2]))
+            p = np.exp(layer.score_scale * np.array([query.dot(x["k"][h, n, t]) for t in seen]))
+            p /= p.sum()
+            weight += sum(p[i] ** 2 * (error["v"][h, n, t] ** 2).sum() for i, t in enumerate(seen))
+            energy += sum(p[i] ** 2 * (x["v"][h, n, t] ** 2).sum() for i, t in enumerate(seen))
+        logit += cost / pairs[h] / tokens / shape[0]
+    unit = sum((x["k"][p] ** 2).sum() for p in places) / len(places)
+    for p in places:
+        groups = np.abs(x["k"][p]).reshape(-1, 4)
+        absmax += sum(g.max() ** 2 * 4 / unit for g in groups) / len(places)
+        pnorm += sum((g ** 8).sum() ** 0.25 * 4 / unit for g in groups) / len(places)
+        kurtosis += shape[3] * (x["k"][p] ** 4).sum() / (x["k"][p] ** 2).sum() ** 2 / len(places)
+    squared = sum((error["k"][p] ** 2).sum() for p in places) / len(places) / unit
+    for what, stream, value in (("mse", "k", squared), ("logit", "k", logit), ("attention", "v", weight / energy), ("absmax", "k", absmax), ("pnorm(p=8)", "k", pnorm), ("kurtosis", "k", kurtosis)):
+        expect(abs(own(stream, what) / value - 1) < 1e-9, "%s as loops: %g, %g" % (what, own(stream, what), value))
+
+
 def selftest():
     passed, failed = 0, []
 
@@ -207,6 +371,7 @@ def selftest():
     expect(np.array_equal(q @ v, [0, 0, 0, 1]) and np.array_equal(quaternion_matrix([0, 1, 0, 0], right=True) @ v, [0, 0, 0, -1]), "i j = k and j i = -k")
     expect(list(zigzag([3, 8, 1, 8, 5, 2, 7, 0], 4)) == [1, 4, 0, 7, 3, 6, 5, 2], "channels are dealt in zigzag")
 
+    selftest_learned(expect)
     rope = Rope("neox", 8, 1e4, 1.0, 0.0, 1.0, None)
     x, pos = np.random.RandomState(1).randn(2, 3, 8), np.array([[0, 1, 383], [5, 6, 70000]])
     turned = rotate(x, rope_tables(rope, pos), rope_pairs(rope, "native"), 1)
