@@ -339,10 +339,10 @@ static double mean_error(const float *const *x, const float *decoded, size_t n, 
     return sum / (double)(n * HEADS);
 }
 
-static double mean_energy(const float *const *x)
+static double mean_energy(const float *const *x, size_t n)
 {
     static const float nothing[HEADS * ROWS * DIM];
-    return mean_error(x, nothing, ROWS, ROWS);
+    return mean_error(x, nothing, n, ROWS);
 }
 
 /* A codec whose sites ask for one draw, fitted as ever, without any choice. */
@@ -369,7 +369,7 @@ static void check_draws(layer *l, gyre_stream stream, const links elements, cons
     const float *const *x = l->rows[stream], *const *other = l->checked[stream];
     char why[GYRE_WHY];
     size_t n = tokens > 0 ? (size_t)tokens : ROWS, best = 0;
-    double value[2][DRAWS], energy = mean_energy(x);
+    double value[2][DRAWS], energy = mean_energy(x, n);
     gyre_fits fits;
     l->data.validation = (gyre_rows){.documents = 1, .tokens = CHECKED, .x = {l->checked[0], l->checked[1]}, .pos = l->pos};
     assert_true(gyre_fit_check(&spec, &fit, stream, why));
