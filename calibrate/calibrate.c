@@ -252,10 +252,10 @@ static gyre_status measure(const work *w, double value[2], gyre_error *err)
     gyre_status st = GYRE_OK;
     gyre_descent *d = NULL;
     gyre_codec_stream stream = {w->streams[0].spec, w->sites[0]};
-    gyre_fit_spec fit = w->fit[0];
-    fit.own.batch = (int64_t)w->data->n_heads; /* no step is taken: the batch that every calibration set has */
-    GYRE_TRY(gyre_descent_new(w->codec, &stream, 0, 0, w->data->n_heads, &fit, w->data, &d, err));
+    GYRE_TRY(gyre_descent_new(w->codec, &stream, 0, 0, w->data->n_heads, &w->fit[0], w->data, &d, err));
     GYRE_TRY(gyre_descent_measure(d, value, err));
+    if (!isfinite(value[0]))
+        GYRE_FAIL(GYRE_E_RANGE, "the objective is %g on calibration rows", value[0]);
 done:
     gyre_descent_free(d);
     return st;

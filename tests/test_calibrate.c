@@ -428,6 +428,19 @@ static void best_of_draws(void **state)
     check_draws(&l, GYRE_K, (links){{"haar", NULL}}, "q8_0", 33); /* a quantizer that has no straight-through rule: by packing */
 }
 
+/* Rows so large that their squares leave binary32: an error, not the choice of a draw by values that are no numbers. */
+static void draws_of_infinite_values(void **state)
+{
+    (void)state;
+    static layer l;
+    make_layer(&l);
+    for (size_t i = 0; i < ROWS * DIM; i++)
+        l.x[GYRE_V][0][i] *= 1e25f;
+    const gyre_codec_spec spec = spec_of((links){{"signs", NULL}, {"hadamard", NULL}}, "sym", "4");
+    const gyre_fit_spec fit = fit_of(0, 3);
+    refused(&l, &spec, GYRE_V, &fit, NULL, GYRE_E_RANGE, "on calibration rows");
+}
+
 /* Closed forms are fitted again for every draw, on what that draw makes of the rows. */
 static void closed_forms_follow_the_draw(void **state)
 {
@@ -531,7 +544,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pca_per_layer_and_per_head), cmocka_unit_test(wush_per_layer_and_per_head),  cmocka_unit_test(tokens_are_spread),
         cmocka_unit_test(rows_are_wanted),            cmocka_unit_test(best_of_draws),                cmocka_unit_test(closed_forms_follow_the_draw),
-        cmocka_unit_test(first_draw_is_the_old_one),  cmocka_unit_test(draws_are_refused),
+        cmocka_unit_test(first_draw_is_the_old_one),  cmocka_unit_test(draws_are_refused),            cmocka_unit_test(draws_of_infinite_values),
     };
     return cmocka_run_group_tests_name("calibration", tests, NULL, NULL);
 }
