@@ -303,7 +303,7 @@ static void add_values(gyre_codec_spec *spec, const gyre_transform_type *type, c
     CHECK_OK(gyre_chain_add(&spec->chain, type, values, &error), &error);
 }
 
-static const char *const shapes[] = {"X", "srht X", "X hadamard", "unrope X", "unrope centre scale X", "X signs scale", "scale X", "X X", "X signs hadamard"};
+static const char *const shapes[] = {"X", "srht X", "X hadamard", "unrope X", "unrope centre scale X", "X signs scale", "scale X", "X X", "X signs hadamard", "smooth X scale", "wush X", "unrope wush X hadamard"};
 
 /* The chain of a shape with X in its place; learned scales share X's scope. */
 static void shape_chain(gyre_codec_spec *spec, const char *shape, const gyre_transform_type *type, const gyre_option_values *values, bool per_head)
