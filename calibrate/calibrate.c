@@ -9,6 +9,7 @@
 #include "calibrate/linear.h"
 #include "calibrate/moments.h"
 #include "calibrate/select.h"
+#include "core/random.h"
 
 /* What a calibration works with: the codec that is being made and the tokens that are used. */
 typedef struct work {
@@ -303,6 +304,8 @@ done:
 static gyre_status reload(work *w, const gyre_fits *fitted, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    if (fitted->count > 0 && fitted->items[0].draw > GYRE_RANDOM_MAX_DRAW)
+        GYRE_FAIL(GYRE_E_INPUT, "the stored fit has draw %u, and there are draws 0 to %d", fitted->items[0].draw, (int)GYRE_RANDOM_MAX_DRAW);
     if (fitted->count > 0 && fitted->items[0].draw > 0) {
         GYRE_TRY(build(w, fitted->items[0].draw, 0, err));
         GYRE_TRY(closed_forms(w, err));

@@ -406,6 +406,8 @@ static void check_draws(layer *l, gyre_stream stream, const links elements, cons
     /* a stored choice is taken as it is, without looking at the rows' errors again */
     gyre_error error;
     gyre_codec_stream one = {&spec, l->sites[stream]};
+    fits.items[0].draw = 32768; /* would meet the streams of draw 0 again: 32768 * 131072 = 2^32 */
+    refused(l, &spec, stream, &fit, &fits, GYRE_E_INPUT, "32767");
     fits.items[0].draw = 7;
     CHECK_OK(gyre_calibrate(&one, 1, &fit, &l->data, &fits, NULL, &codec, NULL, &error), &error);
     decode_all(codec, x, ROWS, l->pos, chosen);
