@@ -301,9 +301,12 @@ static gyre_status check_fit(const gyre_arm_point *p, const gyre_plan_source *s,
                       p->arm.name, batch, tokens * heads, tokens, heads);
         if (makes && (uses & GYRE_FIT_LEARNS) && batch > 0 && batch < heads && !whole)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch of %zu rows is less than one for each of the %zu heads that learn together", p->arm.name, batch, heads);
-        if (makes && (uses & GYRE_FIT_LEARNS) && fit->own.keep == GYRE_KEEP_BEST && !fit->own.leak && s->split.use[GYRE_USE_VALIDATE].count == 0)
+        bool blind = makes && (uses & GYRE_FIT_LEARNS) && !fit->own.leak && s->split.use[GYRE_USE_VALIDATE].count == 0;
+        if (blind && fit->own.keep == GYRE_KEEP_BEST)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s learns and keeps the best state on validation documents, and there is none (one calibration document): name source.calibration and source.validation, or "
                       "say fit.keep: last", p->arm.name);
+        if (blind && fit->own.patience > 0)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.patience looks at validation documents, and there is none: name source.calibration and source.validation, or say patience: off", p->arm.name);
     }
 done:
     return st;

@@ -624,6 +624,7 @@ def test_fits():
             bad("fit: " + fit, [verb[0], fits("asks.yaml", fit=fit), *verb[1:]], 2, "arm learned", says)
     one = source.replace("text0, text1", "text0")
     bad("nothing validates", ["plan", fits("asks.yaml", source=one)], 2, "no(ne| document)", "source.validation", "keep: last")
+    bad("nothing validates, and patience waits for it", ["plan", fits("waits.yaml", source=one, fit="{steps: 4, batch: 40, keep: last, patience: 2}")], 2, "patience", "source.validation")
     good("nothing validates, the last state is kept", ["run", fits("last.yaml", source=one, fit="{steps: 4, batch: 40, keep: last}"), "--out", "last"], "3 cells OK")
     bad("validation is evaluated", ["plan", fits("asks.yaml", source="source: {capture: tiny.h5, layers: [0], calibration: [text0], validation: [text1], evaluation: [text1]}")], 2, "text1", "validates", "leak: deliberate")
     good("validation by name", ["plan", fits("named.yaml", source="source: {capture: tiny.h5, layers: [0], calibration: [text0], validation: [text3]}")], "4 documents evaluated, 1 calibrate, 1 validate")
