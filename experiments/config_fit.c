@@ -181,7 +181,7 @@ static bool check_joint(const gyre_arm *arm, char why[GYRE_WHY])
     return false;
 }
 
-/* Where another run's parameters are taken, no objective is asked for anything: one that goes with the quantizer stands in. */
+/* Where another run's parameters are taken, nothing is asked of the objective and the rule: some that go with the quantizer stand in. */
 static gyre_fit_spec asked_of(const gyre_arm *arm, gyre_stream s)
 {
     gyre_fit_spec fit = arm->fit[s];
@@ -189,6 +189,7 @@ static gyre_fit_spec asked_of(const gyre_arm *arm, gyre_stream s)
         return fit;
     fit.objective = gyre_objective_find(arm->codec[s].quantizer->straight != NULL ? "mse" : "kurtosis");
     (void)gyre_options_defaults(fit.objective->options, &fit.objective_options);
+    fit.own.rule = GYRE_RULE_SCALE;
     return fit;
 }
 
@@ -200,8 +201,6 @@ static bool check_point(const gyre_config *c, const gyre_arm *arm, gyre_stream s
         (void)snprintf(why, GYRE_WHY, "leak: true calibrates on the documents that are evaluated: say source.leak: deliberate too");
     else if (arm->fitted[s].selector != NULL && !(uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
         (void)snprintf(why, GYRE_WHY, "fitted: nothing of this codec is learned or drawn, so there are no parameters to set (where a draw was chosen: fit: {draws: N}, as there)");
-    else if ((uses & GYRE_FIT_LEARNS) && asked.own.patience > 0 && asked.own.keep == GYRE_KEEP_LAST && arm->fitted[s].selector == NULL)
-        (void)snprintf(why, GYRE_WHY, "patience waits for a better validation value, and keep: last keeps none: leave one out");
     else
         return check_joint(arm, why) && gyre_fit_check(&arm->codec[s], &asked, s, why);
     return false;

@@ -607,7 +607,7 @@ def test_fits():
 
     place = r"bad\.yaml:\d+:\d+: error: "
     for fit, *says in (("{steps: many}", "fit.steps: 'many'"), ("{objective: msee}", "unknown objective 'msee'", "did you mean 'mse'"), ("{optimiser: adm}", "unknown optimiser 'adm'", "did you mean 'adam'"),
-                       ("{stepps: 4}", "unknown key 'stepps'", "did you mean 'steps'"), ("{patience: 3, keep: last}", "leave one out"), ("{leak: true}", "say source.leak: deliberate too"), ("[4]", "fit: a map")):
+                       ("{stepps: 4}", "unknown key 'stepps'", "did you mean 'steps'"), ("{leak: true}", "say source.leak: deliberate too"), ("[4]", "fit: a map")):
         fits("bad.yaml", fit=fit)
         bad("fit: " + fit, ["validate", "bad.yaml"], 2, place, *says)
     for extra, *says in ((", fit: {rule: plane}", "'plane' is not one of", "plain"), (", fitted: 7", "a results file and what of it"), (", fitted: never.h5#a", "'never.h5' cannot be read", "No such file"),
