@@ -100,6 +100,11 @@ void gyre_base_rows(const gyre_base *f, const float *x, const int32_t *pos, size
         gyre_transform_forward(gyre_chain_element(f->chain, i), z, n, f->dim, pos, scratch);
 }
 
+bool gyre_base_turns(const gyre_base *f)
+{
+    return f->turn != NULL;
+}
+
 void gyre_base_query_order(const gyre_base *f, const float *q, float *out, void *scratch)
 {
     memcpy(out, q, f->dim * sizeof *out);

@@ -22,6 +22,9 @@ void gyre_base_free(gyre_base *base);
 size_t gyre_base_scratch(const gyre_base *base);
 void gyre_base_rows(const gyre_base *base, const float *x, const int32_t *pos, size_t n, float *z, void *scratch);
 
+/* Does u depend on the key's position? */
+bool gyre_base_turns(const gyre_base *base);
+
 /* u of a query (codec order: gyre_base_query_order) for keys at n positions: n x dim. pos is the keys'. */
 void gyre_base_query_order(const gyre_base *base, const float *q, float *out, void *scratch);
 void gyre_base_query(const gyre_base *base, const float *q, const int32_t *pos, size_t n, float *u, void *scratch);

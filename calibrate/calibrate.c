@@ -9,6 +9,7 @@
 #include "calibrate/linear.h"
 #include "calibrate/moments.h"
 #include "calibrate/select.h"
+#include "core/random.h"
 
 /* What a calibration works with: the codec that is being made and the tokens that are used. */
 typedef struct work {
@@ -252,10 +253,10 @@ static gyre_status measure(const work *w, double value[2], gyre_error *err)
     gyre_status st = GYRE_OK;
     gyre_descent *d = NULL;
     gyre_codec_stream stream = {w->streams[0].spec, w->sites[0]};
-    gyre_fit_spec fit = w->fit[0];
-    fit.own.batch = (int64_t)w->data->n_heads; /* no step is taken: the batch that every calibration set has */
-    GYRE_TRY(gyre_descent_new(w->codec, &stream, 0, 0, w->data->n_heads, &fit, w->data, &d, err));
+    GYRE_TRY(gyre_descent_new(w->codec, &stream, 0, 0, w->data->n_heads, &w->fit[0], w->data, &d, err));
     GYRE_TRY(gyre_descent_measure(d, value, err));
+    if (!isfinite(value[0]))
+        GYRE_FAIL(GYRE_E_RANGE, "the objective is %g on calibration rows", value[0]);
 done:
     gyre_descent_free(d);
     return st;
@@ -303,6 +304,8 @@ done:
 static gyre_status reload(work *w, const gyre_fits *fitted, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    if (fitted->count > 0 && fitted->items[0].draw > GYRE_RANDOM_MAX_DRAW)
+        GYRE_FAIL(GYRE_E_INPUT, "the stored fit has draw %u, and there are draws 0 to %d", fitted->items[0].draw, (int)GYRE_RANDOM_MAX_DRAW);
     if (fitted->count > 0 && fitted->items[0].draw > 0) {
         GYRE_TRY(build(w, fitted->items[0].draw, 0, err));
         GYRE_TRY(closed_forms(w, err));

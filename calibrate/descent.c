@@ -117,7 +117,7 @@ done:
     return st;
 }
 
-/* Weights of the selected rows, out of those of all. */
+/* Weights of the selected rows, out of those of all; of whole documents they stand where they are. */
 static void select_weights(const set *s, size_t head, size_t total)
 {
     for (size_t i = 0; s->weight[head] != NULL && i < s->n; i++)
@@ -168,7 +168,7 @@ static gyre_status fill_set(gyre_descent *d, size_t which, const gyre_rows *rows
     s->prepared = setup.prepared;
     if (st != GYRE_OK)
         goto done;
-    for (size_t h = d->first; h < d->last; h++)
+    for (size_t h = d->first; h < d->last && !d->by_documents; h++)
         select_weights(s, h, total);
 done:
     free(scratch);
@@ -190,7 +190,7 @@ done:
 static gyre_status buffers(gyre_descent *d, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t square = d->dim * d->dim, largest = d->by_documents ? 0 : d->batch; /* documents pass one by one */
+    size_t square = d->dim * d->dim, largest = d->by_documents || d->batch == d->sets[0].n ? 0 : d->batch; /* documents pass one by one, all rows by chunks */
     for (size_t s = 0; s < 2; s++) {
         size_t rows = d->by_documents ? d->sets[s].rows->tokens : d->sets[s].n < CHUNK ? d->sets[s].n : CHUNK;
         largest = rows > largest ? rows : largest;
@@ -235,6 +235,10 @@ static gyre_status batch_of(gyre_descent *d, gyre_error *err)
                               d->sets[0].n, heads);
     if (d->batch == 0)
         return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "fit.batch of %zu rows is less than one for each of %zu heads", wanted, heads);
+    size_t words = d->batch * heads / (d->by_documents ? d->sets[0].rows->tokens : 1); /* of the stream BATCH, in a step */
+    if (d->count > 0 && d->batch < d->sets[0].n && (uint64_t)words > ((uint64_t)1 << 32) / (uint64_t)d->spec->own.steps)
+        return gyre_error_set(err, GYRE_E_INPUT, __FILE__, __LINE__, "%lld steps of %zu draws each are more than the 2^32 numbers of a random stream: fewer steps, a smaller batch, or batch: all",
+                              (long long)d->spec->own.steps, words);
     return GYRE_OK;
 }
 
@@ -298,14 +302,19 @@ done:
     return st;
 }
 
+/* Of what is read: the diagonal of g_k alone where K stays diagonal, g_decode of DOCUMENTS objectives. */
 static void clear_gradient(gyre_descent *d)
 {
     size_t bytes = d->dim * d->dim * sizeof(double);
     memset(d->g_m, 0, bytes);
     memset(d->gradient, 0, d->count * sizeof *d->gradient);
     for (size_t h = d->first; h < d->last; h++) {
-        memset(d->g_k[h], 0, bytes);
-        memset(d->g_decode[h], 0, bytes);
+        for (size_t i = 0; gyre_tail_diagonal(d->tail) && i < d->dim; i++)
+            d->g_k[h][i * d->dim + i] = 0;
+        if (!gyre_tail_diagonal(d->tail))
+            memset(d->g_k[h], 0, bytes);
+        if (d->by_documents)
+            memset(d->g_decode[h], 0, bytes);
     }
 }
 
@@ -336,7 +345,7 @@ static gyre_status pass(gyre_descent *d, const set *s, size_t head, size_t docum
         GYRE_TRY(d->straight != NULL ? d->straight->forward(state, head, d->y, n, d->e, d->straight_work, err) : packed_error(d, head, n, err));
     if (gradient) {
         memset(d->g_y, 0, n * d->dim * sizeof *d->g_y);
-        memset(d->g_e, 0, n * d->dim * sizeof *d->g_e);
+        memset(d->g_e, 0, d->quantizes ? n * d->dim * sizeof *d->g_e : 0);
     }
     gyre_objective_part part = {.n = n, .dim = d->dim, .group = d->group, .head = head, .document = document, .scale = scale, .y = d->y, .e = d->quantizes ? d->e : NULL, .weight = weight,
                                 .k = d->k[head], .diagonal = gyre_tail_diagonal(d->tail), .decode = d->decode, .prepared = s->prepared, .work = d->work};
@@ -456,7 +465,7 @@ static gyre_status batch(gyre_descent *d, size_t t, double *value, gyre_error *e
     const set *s = &d->sets[0];
     size_t heads = d->last - d->first, block = d->by_documents ? s->rows->tokens : 1, blocks = d->batch / block, of = s->n / block;
     gyre_random stream = gyre_random_stream(&d->site, GYRE_PURPOSE_BATCH, 0, heads == 1 && d->data->n_heads > 1);
-    uint32_t word = (uint32_t)((t - 1) * heads * blocks);
+    uint32_t word = (uint32_t)((t - 1) * heads * blocks); /* within the stream: batch_of */
     *value = 0;
     clear_gradient(d);
     if (d->batch == s->n)
@@ -519,7 +528,14 @@ done:
     return st;
 }
 
-/* A point of the curve; keeps the state when it is the best. */
+static gyre_status check_values(const gyre_descent *d, const double value[2], gyre_error *err)
+{
+    if (isfinite(value[0]) && (d->sets[1].n == 0 || isfinite(value[1])))
+        return GYRE_OK;
+    return gyre_error_set(err, GYRE_E_RANGE, __FILE__, __LINE__, "the objective is %g on calibration rows and %g on validation rows", value[0], value[1]);
+}
+
+/* A point of the curve; keeps the state when it is the best, or the last is wanted. `since`: points without a better validation value, whatever is kept. */
 static gyre_status point(gyre_descent *d, size_t t, gyre_fit *fit, double *least, size_t *since, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -528,16 +544,13 @@ static gyre_status point(gyre_descent *d, size_t t, gyre_fit *fit, double *least
     fit->point_step[fit->n_points] = (uint32_t)t;
     fit->point[0][fit->n_points] = value[0];
     fit->point[1][fit->n_points++] = value[1];
-    double judged = d->sets[1].n > 0 ? value[1] : (double)NAN;
-    if (!isfinite(value[0]) || (d->sets[1].n > 0 && !isfinite(value[1])))
-        GYRE_FAIL(GYRE_E_RANGE, "the objective is %g on calibration rows and %g on validation rows", value[0], value[1]);
-    if (d->spec->own.keep == GYRE_KEEP_LAST || d->sets[1].n == 0 || judged < *least) {
-        *least = judged;
-        *since = 0;
+    GYRE_TRY(check_values(d, value, err));
+    bool judges = d->sets[1].n > 0, better = judges && value[1] < *least;
+    *least = better ? value[1] : *least;
+    *since = judges && !better ? *since + 1 : 0;
+    if (better || !judges || d->spec->own.keep == GYRE_KEEP_LAST) {
         fit->step = (uint32_t)t;
         gyre_descent_get(d, d->best);
-    } else {
-        (*since)++;
     }
 done:
     return st;
@@ -555,6 +568,7 @@ static gyre_status settle(gyre_descent *d, gyre_fit *fit, gyre_error *err)
     GYRE_TRY(gyre_descent_set(d, d->best, err));
     GYRE_TRY(gyre_tail_share(d->tail, err));
     GYRE_TRY(measure_both(d, SIZE_MAX, fit->end, err));
+    GYRE_TRY(check_values(d, fit->end, err));
 done:
     return st;
 }
@@ -584,7 +598,9 @@ gyre_status gyre_descent_run(gyre_descent *d, const volatile sig_atomic_t *stop,
         if (d->spec->own.patience > 0 && since >= (size_t)d->spec->own.patience)
             break;
     }
-    GYRE_TRY(settle(d, fit, err));
+    st = settle(d, fit, err);
+    if (st != GYRE_OK)
+        (void)gyre_error_context(err, "the parameters of step %u, rounded to float32", fit->step);
 done:
     return st;
 }

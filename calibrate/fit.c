@@ -108,6 +108,8 @@ static bool check_learning(const gyre_codec_spec *codec, const gyre_fit_spec *s,
                        codec->quantizer->name);
     else if (clip && !quantizes)
         (void)snprintf(why, GYRE_WHY, "the objective %.40s does not see the clip ratio that %.40s learns: choose one that goes through the quantizer, as mse", s->objective->name, codec->quantizer->name);
+    else if (clip && s->own.rule == GYRE_RULE_PLAIN)
+        (void)snprintf(why, GYRE_WHY, "rule: plain holds the whole error constant, so the clip ratio that %.40s learns would never move: take rule: scale", codec->quantizer->name);
     else
         return check_chain(&codec->chain, why);
     return false;

@@ -40,7 +40,7 @@ typedef struct gyre_fit_spec {
 /* Defaults: mse, adam. */
 void gyre_fit_defaults(gyre_fit_spec *spec);
 
-/* "objective=mse;optimiser=adam(rate=0.01,...);steps=300,..." */
+/* "objective=mse(),optimiser=adam(rate=0.01,...),steps=300,..." */
 void gyre_fit_canonical(const gyre_fit_spec *spec, char *text, size_t size);
 
 /* Does a codec have something that a fit block acts on: closed forms and fitted quantizers (tokens), learned elements, draws? */
@@ -48,7 +48,7 @@ typedef enum gyre_fit_use { GYRE_FIT_NOTHING = 0, GYRE_FIT_ROWS = 1, GYRE_FIT_LE
 unsigned gyre_fit_uses(const gyre_codec_spec *codec, const gyre_fit_spec *spec);
 
 /* False with the reason where codec and fit do not go together: a closed form behind a learned element, learned elements of different scope, an objective that needs a
- * straight-through rule of a quantizer that has none, logit errors of values, draws of a chain that draws nothing. */
+ * straight-through rule of a quantizer that has none, a clip ratio learned under the plain rule, logit errors of values, draws of a chain that draws nothing. */
 bool gyre_fit_check(const gyre_codec_spec *codec, const gyre_fit_spec *spec, gyre_stream stream, char why[GYRE_WHY]);
 
 /* Documents of one layer; pointers are borrowed. */
@@ -64,7 +64,7 @@ typedef struct gyre_calibration {
     size_t n_heads, dim, group; /* group: query heads per kv head */
     double score_scale;
     uint32_t window;            /* sliding window, 0: none */
-    gyre_rows rows, validation; /* validation.documents may be 0: then the last state is kept */
+    gyre_rows rows, validation; /* validation.documents may be 0: then the last state is kept, patience is endless and restarts are judged on the calibration rows */
 } gyre_calibration;
 
 /* What came of one fit: one per layer and stream (pooled), or one per head. */

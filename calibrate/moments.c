@@ -8,58 +8,85 @@
 
 #include "core/blas.h"
 
-/* Keys that a query at position `at` sees: first..last-1 of a document. */
-static void visible(const int32_t *pos, size_t tokens, int32_t at, uint32_t window, size_t *first, size_t *last)
+/* Keys that a query at position `at` sees: first..last-1 of a document, whose positions rise. */
+static void visible(const int32_t *pos, size_t tokens, int64_t at, uint32_t window, size_t *first, size_t *last)
 {
-    for (*last = 0; *last < tokens && pos[*last] <= at; ++*last)
-        ;
-    for (*first = 0; window > 0 && *first < *last && at - pos[*first] >= (int32_t)window; ++*first)
-        ;
+    int64_t oldest = window > 0 ? at - (int64_t)window : INT64_MIN;
+    *first = 0;
+    *last = tokens;
+    while (*first < tokens && pos[*first] <= oldest)
+        ++*first;
+    while (*last > *first && pos[*last - 1] > at)
+        --*last;
 }
 
-/* m += u' u of the keys that one query sees; u and wide have room for tokens x dim. Returns how many they are. */
-static size_t add_query(const gyre_base *base, const gyre_calibration *data, const gyre_rows *rows, size_t document, const float *q, int32_t at, float *u, float *own, double *wide,
-                        void *scratch, double *m)
+typedef struct room {
+    float *u, *block, *own; /* tokens x dim, dim x dim, dim */
+    double *wide;           /* dim */
+    void *scratch;
+} room;
+
+/* m += the sum of u u' over `n` keys, from place `pos` on. Where u does not depend on the key, it is n u u'. */
+static void add_query(const gyre_base *base, size_t d, const float *q, const int32_t *pos, size_t n, const room *r, double *m)
 {
-    size_t d = data->dim, first, last;
+    gyre_base_query_order(base, q, r->own, r->scratch);
+    if (!gyre_base_turns(base)) {
+        gyre_base_query(base, r->own, pos, 1, r->u, r->scratch);
+        for (size_t i = 0; i < d; i++)
+            r->wide[i] = (double)r->u[i];
+        cblas_dsyr(CblasRowMajor, CblasUpper, (int)d, (double)n, r->wide, 1, m, (int)d);
+        return;
+    }
+    gyre_base_query(base, r->own, pos, n, r->u, r->scratch);
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)d, (int)n, 1.0f, r->u, (int)d, 0.0f, r->block, (int)d);
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = i; j < d; j++)
+            m[i * d + j] += (double)r->block[i * d + j];
+}
+
+/* All queries of a document that belong to a KV head; returns the number of pairs. */
+static size_t add_document(const gyre_base *base, const gyre_calibration *data, const gyre_rows *rows, size_t document, size_t head, const room *r, double *m)
+{
+    size_t d = data->dim, each = data->group * rows->queries, pairs = 0;
     const int32_t *pos = rows->pos + document * rows->tokens;
-    visible(pos, rows->tokens, at, data->window, &first, &last);
-    gyre_base_query_order(base, q, own, scratch);
-    gyre_base_query(base, own, pos + first, last - first, u, scratch);
-    for (size_t i = 0; i < (last - first) * d; i++)
-        wide[i] = (double)u[i];
-    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)d, (int)(last - first), 1.0, wide, (int)d, 1.0, m, (int)d);
-    return last - first;
+    const float *q = rows->q + (document * data->n_heads + head) * each * d;
+    for (size_t i = 0; i < each; i++) {
+        size_t first, last;
+        visible(pos, rows->tokens, rows->query_pos[document * rows->queries + i % rows->queries], data->window, &first, &last);
+        if (first < last)
+            add_query(base, d, q + i * d, pos + first, last - first, r, m);
+        pairs += last - first;
+    }
+    return pairs;
 }
 
 gyre_status gyre_query_moments(const gyre_base *base, const gyre_calibration *data, const gyre_rows *rows, size_t head, double *m, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    float *u = NULL, *own = NULL;
-    double *wide = NULL;
-    void *scratch = NULL;
-    size_t d = data->dim, pairs = 0, each = data->group * rows->queries;
+    room r = {0};
+    size_t d = data->dim, pairs = 0;
     if (rows->q == NULL || rows->queries == 0 || rows->documents == 0)
         GYRE_FAIL(GYRE_E_INPUT, "the calibration documents have no queries: capture them with --queries, or choose an objective or transform that needs none");
     gyre_blas_one_thread();
     memset(m, 0, d * d * sizeof *m);
-    GYRE_NEW(&u, rows->tokens * d);
-    GYRE_NEW(&own, d);
-    GYRE_NEW(&wide, rows->tokens * d);
-    if (posix_memalign(&scratch, 64, gyre_base_scratch(base) + 64) != 0)
+    GYRE_NEW(&r.u, rows->tokens * d);
+    GYRE_NEW(&r.block, d * d);
+    GYRE_NEW(&r.own, d);
+    GYRE_NEW(&r.wide, d);
+    if (posix_memalign(&r.scratch, 64, gyre_base_scratch(base)) != 0)
         GYRE_FAIL(GYRE_E_MEMORY, "no memory for the moments of queries");
     for (size_t doc = 0; doc < rows->documents; doc++)
-        for (size_t i = 0; i < each; i++)
-            pairs += add_query(base, data, rows, doc, rows->q + ((doc * data->n_heads + head) * each + i) * d, rows->query_pos[doc * rows->queries + i % rows->queries], u, own, wide, scratch, m);
+        pairs += add_document(base, data, rows, doc, head, &r, m);
     if (pairs == 0)
         GYRE_FAIL(GYRE_E_INPUT, "no query of the calibration documents sees a key");
     for (size_t i = 0; i < d; i++)
         for (size_t j = i; j < d; j++)
             m[j * d + i] = m[i * d + j] /= (double)pairs;
 done:
-    free(scratch);
-    free(wide);
-    free(own);
-    free(u);
+    free(r.scratch);
+    free(r.wide);
+    free(r.own);
+    free(r.block);
+    free(r.u);
     return st;
 }

@@ -24,7 +24,7 @@ struct gyre_base;       /* base.h: what stands before the first learned element 
 struct gyre_calibration; /* fit.h */
 struct gyre_rows;
 
-/* Attention of one document and head, for objectives with DOCUMENTS; made by `prepare`. */
+/* Rows of one head in a batch; of DOCUMENTS objectives one document. */
 typedef struct gyre_objective_part {
     size_t n, dim, group;  /* rows, coordinates, coordinates that share a scale */
     size_t head, document; /* document: of DOCUMENTS objectives */
@@ -35,7 +35,7 @@ typedef struct gyre_objective_part {
     bool diagonal;         /* K stays diagonal whatever is learned: only its diagonal is read, and only the diagonal of g_k */
     const float *decode;   /* M^-1, dim x dim; set for DOCUMENTS objectives */
     const void *prepared;  /* what prepare left */
-    /* gradients, added to; all NULL when only the value is wanted */
+    /* gradients, added to; all NULL when only the value is wanted; g_e is read of objectives that QUANTIZE alone */
     float *g_y, *g_e;      /* n x dim, at fixed M */
     double *g_k;           /* dim x dim, symmetric: dL = sum g_k dK */
     double *g_decode;      /* dim x dim: dL = sum g_decode dM^-1; read for DOCUMENTS objectives */

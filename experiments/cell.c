@@ -144,6 +144,10 @@ static gyre_status fit(const gyre_layer *l, const gyre_cell_ask *ask, gyre_codec
     GYRE_TRY(gyre_calibrate(streams, group.n, specs, &data, ask->fitted[group.stream[0]], ask->stop, codec, &own, err));
     GYRE_TRY(add_fits(fits, &own, err));
 done:
+    if (st != GYRE_OK) {
+        gyre_codec_free(*codec);
+        *codec = NULL;
+    }
     gyre_fits_free(&own);
     free(heads);
     return st;

@@ -333,12 +333,17 @@ static gyre_status find_size(const gyre_config *c, const char *size, const gyre_
 {
     gyre_status st = GYRE_OK;
     const gyre_yaml_node *root = gyre_yaml_root(c->yaml), *sizes = root->kind == GYRE_YAML_MAP ? gyre_yaml_get(root, "sizes") : NULL;
+    char names[240] = "";
+    size_t used = 0;
     *list = NULL;
-    for (size_t i = 0; size != NULL && sizes != NULL && sizes->kind == GYRE_YAML_MAP && i < sizes->count; i++)
+    for (size_t i = 0; size != NULL && sizes != NULL && sizes->kind == GYRE_YAML_MAP && i < sizes->count; i++) {
         if (strcmp(sizes->keys[i]->text, size) == 0)
             *list = sizes->items[i];
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "", sizes->keys[i]->text);
+    }
     if (size != NULL && *list == NULL)
-        GYRE_FAIL(GYRE_E_CONFIG, "there is no size '%s': `sizes` names %s", size, sizes == NULL || sizes->kind != GYRE_YAML_MAP || sizes->count == 0 ? "none" : sizes->keys[0]->text);
+        GYRE_FAIL(GYRE_E_CONFIG, "there is no size '%s': `sizes` names %s", size, names[0] != '\0' ? names : "none");
 done:
     return st;
 }

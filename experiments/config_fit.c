@@ -181,15 +181,28 @@ static bool check_joint(const gyre_arm *arm, char why[GYRE_WHY])
     return false;
 }
 
+/* Where another run's parameters are taken, nothing is asked of the objective and the rule: some that go with the quantizer stand in. */
+static gyre_fit_spec asked_of(const gyre_arm *arm, gyre_stream s)
+{
+    gyre_fit_spec fit = arm->fit[s];
+    if (arm->fitted[s].selector == NULL)
+        return fit;
+    fit.objective = gyre_objective_find(arm->codec[s].quantizer->straight != NULL ? "mse" : "kurtosis");
+    (void)gyre_options_defaults(fit.objective->options, &fit.objective_options);
+    fit.own.rule = GYRE_RULE_SCALE;
+    return fit;
+}
+
 static bool check_point(const gyre_config *c, const gyre_arm *arm, gyre_stream s, char why[GYRE_WHY])
 {
     unsigned uses = gyre_arm_uses(arm, s);
+    const gyre_fit_spec asked = asked_of(arm, s);
     if (arm->fit[s].own.leak && !c->leak)
         (void)snprintf(why, GYRE_WHY, "leak: true calibrates on the documents that are evaluated: say source.leak: deliberate too");
     else if (arm->fitted[s].selector != NULL && !(uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
-        (void)snprintf(why, GYRE_WHY, "fitted: nothing of this codec is learned or drawn, so there are no parameters to set");
+        (void)snprintf(why, GYRE_WHY, "fitted: nothing of this codec is learned or drawn, so there are no parameters to set (where a draw was chosen: fit: {draws: N}, as there)");
     else
-        return check_joint(arm, why) && gyre_fit_check(&arm->codec[s], &arm->fit[s], s, why);
+        return check_joint(arm, why) && gyre_fit_check(&arm->codec[s], &asked, s, why);
     return false;
 }
 

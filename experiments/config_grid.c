@@ -125,15 +125,18 @@ static bool of_fit(const gyre_axis *axis)
 }
 
 /* Does an option of a fit change anything at this point? `tokens` and `leak` do wherever rows are fitted, `draws` where the chain draws and nothing is learned, the objective where
- * something is learned or drawn, the rest where something is learned. */
+ * something is learned or drawn, the rest where something is learned; where another run's parameters are taken, `tokens` and `leak` alone. */
 static bool fit_acts(const gyre_axis *axis, const gyre_arm *arm)
 {
     bool acts = false;
     for (int s = 0; s < 2; s++) {
         unsigned uses = axis->on[s] ? gyre_arm_uses(arm, (gyre_stream)s) : (unsigned)GYRE_FIT_NOTHING, wanted = GYRE_FIT_LEARNS;
+        bool of_rows = axis->place == GYRE_AXIS_FIT && (strcmp(axis->option, "tokens") == 0 || strcmp(axis->option, "leak") == 0);
+        if (arm->fitted[s].selector != NULL && !of_rows)
+            continue;
         if (axis->place == GYRE_AXIS_OBJECTIVE)
             wanted = GYRE_FIT_LEARNS | GYRE_FIT_DRAWS;
-        else if (strcmp(axis->option, "tokens") == 0 || strcmp(axis->option, "leak") == 0)
+        else if (of_rows)
             wanted = GYRE_FIT_ROWS | GYRE_FIT_LEARNS | GYRE_FIT_DRAWS;
         if (strcmp(axis->option, "draws") == 0)
             acts = acts || (arm->codes[s] && axis->on[s] && !(uses & GYRE_FIT_LEARNS) && (gyre_chain_traits(&arm->codec[s].chain).flags & GYRE_SEEDED));

@@ -292,8 +292,8 @@ static gyre_status check_fit(const gyre_arm_point *p, const gyre_plan_source *s,
         size_t heads = p->arm.codes[i] ? heads_together(&p->arm.codec[i], raw->n_kv_heads) : 1, batch = (size_t)fit->own.batch;
         bool whole = fit->objective->flags & GYRE_OBJECTIVE_DOCUMENTS, makes = (uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)) && p->arm.fitted[i].selector == NULL;
         if (uses != GYRE_FIT_NOTHING && tokens > total)
-            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.tokens asks for %zu tokens, and the %zu calibration documents have %zu: name more documents, take a larger capture, or fewer tokens", p->arm.name,
-                      tokens, documents, total);
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.tokens asks for %zu tokens, and the %zu %s documents have %zu: name more documents, take a larger capture, or fewer tokens", p->arm.name,
+                      tokens, documents, fit->own.leak ? "evaluation" : "calibration", total);
         if (whole)
             tokens = (tokens + info->n_tokens - 1) / info->n_tokens * info->n_tokens;
         if (makes && (uses & GYRE_FIT_LEARNS) && batch > tokens * heads)
@@ -301,9 +301,12 @@ static gyre_status check_fit(const gyre_arm_point *p, const gyre_plan_source *s,
                       p->arm.name, batch, tokens * heads, tokens, heads);
         if (makes && (uses & GYRE_FIT_LEARNS) && batch > 0 && batch < heads && !whole)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch of %zu rows is less than one for each of the %zu heads that learn together", p->arm.name, batch, heads);
-        if (makes && (uses & GYRE_FIT_LEARNS) && fit->own.keep == GYRE_KEEP_BEST && !fit->own.leak && s->split.use[GYRE_USE_VALIDATE].count == 0)
+        bool blind = makes && (uses & GYRE_FIT_LEARNS) && !fit->own.leak && s->split.use[GYRE_USE_VALIDATE].count == 0;
+        if (blind && fit->own.keep == GYRE_KEEP_BEST)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s learns and keeps the best state on validation documents, and there is none (one calibration document): name source.calibration and source.validation, or "
                       "say fit.keep: last", p->arm.name);
+        if (blind && fit->own.patience > 0)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.patience looks at validation documents, and there is none: name source.calibration and source.validation, or say patience: off", p->arm.name);
     }
 done:
     return st;
@@ -331,18 +334,23 @@ done:
     return st;
 }
 
-gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t cell, gyre_stream stream, gyre_fits *out, gyre_error *err)
+static gyre_fitted_want fitted_want(const gyre_config *c, const gyre_plan *plan, size_t cell, gyre_stream stream)
 {
     const gyre_cell *x = &plan->table->cells[cell];
-    const gyre_source *source = &plan->table->sources[x->source];
     const gyre_plan_source *s = &plan->sources[x->source];
     const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
     const gyre_capture_layer *raw = &gyre_capture_info(s->capture)->layers[s->layer_index[plan->cell_layer[cell]]];
+    return (gyre_fitted_want){.selector = arm->fitted[stream].selector, .model_sha256 = plan->table->sources[x->source].model_sha256, .layer = x->layer, .seed = x->seed,
+                              .campaign_seed = c->campaign_seed, .stream = stream, .codec = &arm->codec[stream], .dim = raw->dim, .n_heads = raw->n_kv_heads};
+}
+
+gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t cell, gyre_stream stream, gyre_fits *out, gyre_error *err)
+{
+    const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
     *out = (gyre_fits){0};
     if (arm->fitted[stream].selector == NULL)
         return GYRE_OK;
-    gyre_fitted_want want = {.selector = arm->fitted[stream].selector, .model_sha256 = source->model_sha256, .layer = x->layer, .seed = x->seed, .campaign_seed = c->campaign_seed, .stream = stream,
-                             .codec = &arm->codec[stream], .dim = raw->dim, .n_heads = raw->n_kv_heads};
+    gyre_fitted_want want = fitted_want(c, plan, cell, stream);
     gyre_status st = gyre_fitted_find(plan->fitted[2 * plan->cell_point[cell] + stream], &want, out, err);
     if (st != GYRE_OK)
         (void)gyre_error_context(err, "arm %s, %s", arm->name, stream == GYRE_K ? "K" : "V");
@@ -350,6 +358,29 @@ gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t
 }
 
 /* ---- cells ---- */
+
+/* Parameters that a cell takes over must be there, and not from documents that it evaluates (unless `leak: deliberate`, which marks the cell). */
+static gyre_status check_fitted(const gyre_config *c, gyre_plan *plan, size_t cell, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_source *source = &plan->table->sources[plan->table->cells[cell].source];
+    const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
+    for (int i = 0; i < 2; i++) {
+        gyre_fits ignored;
+        const char *seen = NULL;
+        GYRE_TRY(gyre_plan_fitted(c, plan, cell, (gyre_stream)i, &ignored, err));
+        if (arm->fitted[i].selector == NULL)
+            continue;
+        gyre_fitted_want want = fitted_want(c, plan, cell, (gyre_stream)i);
+        GYRE_TRY(gyre_fitted_saw(plan->fitted[2 * plan->cell_point[cell] + (size_t)i], &want, source->documents, source->n_documents, &seen, err));
+        if (seen != NULL && !c->leak)
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s, %s: the parameters of %s#%s were found on document '%s', which is evaluated here: name source.evaluation without it, or say leak: deliberate", arm->name,
+                      i == GYRE_K ? "K" : "V", arm->fitted[i].file.path, arm->fitted[i].selector, seen);
+        plan->cell_leaks[cell] = plan->cell_leaks[cell] || seen != NULL;
+    }
+done:
+    return st;
+}
 
 static size_t seeds_of(const gyre_config *c, const gyre_arm_point *p)
 {
@@ -400,10 +431,8 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
         GYRE_TRY(make_key(c, &t->sources[source], cell, gyre_plan_count_fits(&p->arm, 1).fits > 0, cell->key, err));
         plan->cell_point[*next] = point;
         plan->cell_layer[*next] = layer;
-        for (int i = 0; i < 2 && !why[0]; i++) {
-            gyre_fits ignored;
-            GYRE_TRY(gyre_plan_fitted(c, plan, *next, (gyre_stream)i, &ignored, err));
-        }
+        if (!why[0])
+            GYRE_TRY(check_fitted(c, plan, *next, err));
         (*next)++;
     }
 done:
@@ -420,6 +449,7 @@ static gyre_status make_cells(const gyre_config *c, gyre_plan *plan, gyre_error 
     GYRE_TRY(gyre_table_keep(plan->table, count, sizeof *plan->table->cells, &plan->table->cells, err));
     GYRE_NEW(&plan->cell_point, count);
     GYRE_NEW(&plan->cell_layer, count);
+    GYRE_NEW(&plan->cell_leaks, count);
     plan->table->n_cells = count;
     for (size_t s = 0; s < plan->n_sources; s++)
         for (size_t l = 0; l < plan->sources[s].n_layers; l++)
@@ -570,6 +600,7 @@ void gyre_plan_free(gyre_plan *plan)
     free(plan->fitted);
     free(plan->cell_point);
     free(plan->cell_layer);
+    free(plan->cell_leaks);
     gyre_table_free(plan->table);
     free(plan);
 }

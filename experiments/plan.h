@@ -33,6 +33,7 @@ typedef struct gyre_plan {
     size_t *cell_layer; /* per cell: index into the source's planned layers */
     gyre_fitted **fitted; /* [point][stream]: results files whose parameters are taken over, or NULL; the first that names a file owns it */
     size_t n_points;
+    bool *cell_leaks; /* per cell: parameters that it takes over were found on documents that it evaluates */
 } gyre_plan;
 
 /* Opens the captures and makes the plan. The configuration must outlive it. */

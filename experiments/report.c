@@ -221,6 +221,7 @@ gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_er
     for (size_t s = 0; s < t->n_sources; s++)
         for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
             arms_of(t, s, streams[i], all, count, out);
+    GYRE_TRY(gyre_report_fits(t, out, err));
     verdicts(t, out);
     GYRE_TRY(order(t, "nmse", "softmax_kl", out, err));
     GYRE_TRY(order(t, "nmse_centred", "softmax_kl", out, err));

@@ -1,4 +1,4 @@
-/* What the parts of the report share: report.c (arms, verdicts, order), report_pareto.c (fronts). */
+/* What the parts of the report share: report.c (arms, verdicts, order), report_fits.c (what calibration found), report_pareto.c (fronts). */
 #ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
 #define GYRE_EXPERIMENTS_REPORT_PARTS_H
 
@@ -17,6 +17,9 @@ void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPO
 
 const char *gyre_report_streams(const char *streams); /* "K and V" */
 const char *gyre_report_leak(const gyre_table *table, size_t source); /* a mark, or "" */
+
+/* What was learned or drawn, by source and stream: objectives at the start and at the end on calibration and on validation rows; nothing where there are no fits. */
+gyre_status gyre_report_fits(const gyre_table *table, FILE *out, gyre_error *err);
 
 /* The fronts of the metric of each source and stream against total bits, what they dominate, and the best at equal bits; nothing where no front is worth showing. */
 gyre_status gyre_report_pareto(gyre_table *table, const gyre_summary *all, size_t count, FILE *out, gyre_error *err);

@@ -272,6 +272,13 @@ static gyre_status finish_cell(group *g, gyre_cell *cell, gyre_status status, co
     return st;
 }
 
+/* The cell takes over parameters that were found on what it evaluates. */
+static void mark_leak(gyre_cell *cell)
+{
+    if (!gyre_cell_flagged(cell, "leak"))
+        cell->flags = cell->flags[0] == '\0' ? "leak" : "storage_floor,leak";
+}
+
 /* Cell `index` of the table. A fit that was stopped leaves the cell MISSING. */
 static gyre_status one_cell(group *g, size_t index, gyre_cell_work *work, gyre_error *err)
 {
@@ -300,9 +307,11 @@ static gyre_status one_cell(group *g, size_t index, gyre_cell_work *work, gyre_e
         goto done;
     if (status == GYRE_E_MEMORY || status == GYRE_E_INTERNAL)
         GYRE_TRY(status);
+    if (status == GYRE_OK && g->plan->cell_leaks[index])
+        mark_leak(cell);
     if (status != GYRE_OK)
-        gyre_log_warning(g->log, "cell FAILED: %s, layer %u, arm %s %s, seed %u: %s", g->plan->table->sources[cell->source].name, cell->layer, cell->arm, cell->point,
-                         cell->seed, err->message);
+        gyre_log_warning(g->log, "cell FAILED: %s, layer %u, arm %s%s%s, seed %u: %s", g->plan->table->sources[cell->source].name, cell->layer, cell->arm,
+                         cell->point[0] != '\0' ? " " : "", cell->point, cell->seed, err->message);
     GYRE_TRY(finish_cell(g, cell, status, &fits, err));
     GYRE_TRY(gyre_cell_write(g->options->folder, g->plan->table, cell, err));
 done:
@@ -319,7 +328,8 @@ static void *worker(void *argument)
     size_t i;
     while (st == GYRE_OK && !stopping(g) && (i = atomic_fetch_add(&g->next_cell, 1)) < g->n_cells) {
         st = one_cell(g, g->cells[i], work, &error);
-        gyre_log_progress(g->log, "cells", atomic_fetch_add(g->done, 1) + 1, g->total);
+        if (!stopping(g)) /* a fit that was stopped is not done */
+            gyre_log_progress(g->log, "cells", atomic_fetch_add(g->done, 1) + 1, g->total);
     }
     if (st != GYRE_OK)
         fail(g, st, &error);
@@ -422,6 +432,8 @@ gyre_status gyre_run_cells(const gyre_config *c, gyre_plan *plan, const gyre_run
     g.total = n_missing;
     if (outcome->found > 0)
         gyre_log_info(log, "%zu cells found, %zu to compute", outcome->found, n_missing);
+    if (n_missing > 0)
+        gyre_log_progress(log, "cells", 0, n_missing); /* its clock starts here, not when the first cell is done */
     while (at < n_missing && !stopping(&g)) {
         size_t source = plan->table->cells[missing[at]].source, layer = plan->cell_layer[missing[at]], end = at;
         while (end < n_missing && plan->table->cells[missing[end]].source == source && plan->cell_layer[missing[end]] == layer)

@@ -6,7 +6,7 @@
  *                   q = clamp(round(y / scale) + z, 0, n),  y^ = (q - z) * scale
  *
  * True division in float; lo and then the scale (hi less the rounded lo) are rounded to their stored format first and then used; c is `clip`, or per group what `search`
- * finds, or per head what is learned (quant/grouped.h, which has the gradients too). Clipping moves both ends of a stored minimum towards the middle of the range; an integer zero-point follows QuaRot, which scales both ends of
+ * finds, or what is learned (quant/grouped.h, which has the gradients too). Clipping moves both ends of a stored minimum towards the middle of the range; an integer zero-point follows QuaRot, which scales both ends of
  * a range that holds 0 (towards 0; the same for ranges about 0, but senseless for a minimum far from 0). z is a field of b bits behind the codes: QuaRot's simulation
  * leaves it in a float and its kernel stores a half. A group whose hi does not exceed its rounded lo has scale 0 and codes 0. Codes are unsigned fields of b bits. Any
  * head dimension that the group divides. Payload, F the bits of the scale's format: b + 2 F/group, or b + (b + F)/group, padded to whole bytes. Not idempotent in

@@ -11,7 +11,7 @@
  *
  * `clip` c shrinks the range that the levels span, values beyond saturate. `search` tries c, 0.975 c, 0.95 c, ..., 0.3 c on every group and keeps the one with the least
  * sum of squared errors (in double, of the decoded floats; of equal ones the largest); ratios whose parameters the format cannot hold are passed over. With `learn` every head has a
- * ratio of its own, c at first, which gradient calibration moves.
+ * ratio in memory, c at first, which gradient calibration moves: one value for the heads that learn together (all of them, unless the chain learns `per: head`). They are counted as one a head.
  *
  * The straight-through rule (gyre_straight.backward; docs/definitions.md): s and lo depend on y through the largest magnitude, or through max and min, of the group and on the ratio; that
  * they are rounded to a format is passed straight through, and the ratio that a search found, the codes q of saturated values and an integer zero-point are held. A value is saturated
@@ -55,7 +55,7 @@ extern const char *const gyre_scale_names[], *const gyre_scale_formats[], *const
         {"search", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, search), "false", 0, 0, NULL, "",                          \
          "per group the ratio with the least squared error, among clip * {1, 0.975, ..., 0.3}"},                               \
         {"learn", GYRE_OPTION_BOOL, offsetof(gyre_grouped_options, learn), "false", 0, 0, NULL, "",                            \
-         "the clip ratio of each head is learned by gradient descent; `clip` is its start"}
+         "the clip ratio is learned by gradient descent, one of the heads that learn together; `clip` is its start"}
 
 /* Parameters of one group. */
 typedef struct gyre_group {

@@ -3,7 +3,7 @@
  *     levels symmetric: m = 2^(b-1) - 1,  scale = c max |y| / m,          q = clamp(round(y / scale), -m, m),      y^ = q * scale
  *     levels full:                        scale = c max |y| / (m + 1/2),  q = clamp(round(y / scale), -m - 1, m)
  *
- * True division in float; the scale is rounded to its stored format first and then used; c is `clip`, or per group what `search` finds, or per head what is learned
+ * True division in float; the scale is rounded to its stored format first and then used; c is `clip`, or per group what `search` finds, or what is learned
  * (quant/grouped.h, which has the gradients too: ds/d|y_j*| = c/m at the first coordinate of largest magnitude, ds/dc = |y_j*|/m). A group whose
  * scale is 0 has codes 0. Codes are two's complement fields of b bits; -2^(b-1) occurs with full levels alone, whose step is smaller by m / (m + 1/2) and whose ends err
  * by half a step. Any head dimension that the group divides. Payload: b + (bits of the scale's format)/group bits per value (b*dim padded to whole bytes). A group whose

@@ -17,6 +17,7 @@
 #include "results/figure.h"
 
 #define PANEL_HEIGHT 1.75
+#define ALONE_HEIGHT 2.6 /* of the only panel, which has the whole width */
 #define TITLE 0.2
 #define FOOT 0.42
 #define LEFT 0.52
@@ -463,16 +464,16 @@ static gyre_status draw_page(const training_figure *f, gyre_error *err)
     const double width = GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, x = GYRE_FIGURE_MARGIN;
     GYRE_TRY(make_caption(f, &what, err));
     double top = HEADER + GYRE_LEGEND_LINE * (double)gyre_draw_legend(NULL, f->book, 0.0, 0.0, width, f->arms, f->n_arms), labels = label_width(f);
-    double w = width / MAX_COLUMNS - LEFT - labels - 0.1;
-    size_t rows = (f->n_panels + MAX_COLUMNS - 1) / MAX_COLUMNS;
-    GYRE_TRY(gyre_page_new(f->book, "training", top + (double)rows * (TITLE + PANEL_HEIGHT + FOOT) + gyre_caption_height(f->book, what), &page, err));
+    size_t columns = f->n_panels < MAX_COLUMNS ? f->n_panels : MAX_COLUMNS, rows = (f->n_panels + columns - 1) / columns;
+    double w = width / (double)columns - LEFT - labels - 0.1, h = columns == 1 ? ALONE_HEIGHT : PANEL_HEIGHT;
+    GYRE_TRY(gyre_page_new(f->book, "training", top + (double)rows * (TITLE + h + FOOT) + gyre_caption_height(f->book, what), &page, err));
     gyre_draw_caption(page, f->book, what);
     gyre_draw_text(page, x, 0.16, GYRE_LEFT, 8.0, GYRE_INK, "How calibration lowered its objective");
     gyre_draw_text(page, x + width, 0.16, GYRE_RIGHT, 6.5, GYRE_GREY, "solid: validation rows \xC2\xB7 dashed: calibration rows");
     (void)gyre_draw_legend(page, f->book, x, 0.28 + 0.5 * GYRE_LEGEND_LINE, width, f->arms, f->n_arms);
     for (size_t i = 0; i < f->n_panels; i++) {
-        size_t column = i % MAX_COLUMNS;
-        gyre_panel p = { x + (double)column * (w + LEFT + labels + 0.1) + LEFT, top + (double)(i / MAX_COLUMNS) * (TITLE + PANEL_HEIGHT + FOOT) + TITLE, w, PANEL_HEIGHT };
+        size_t column = i % columns;
+        gyre_panel p = { x + (double)column * (w + LEFT + labels + 0.1) + LEFT, top + (double)(i / columns) * (TITLE + h + FOOT) + TITLE, w, h };
         draw_panel(f, page, &p, &f->curves[f->panels[i]], labels, column == 0);
     }
     write_csv(f, page->csv);

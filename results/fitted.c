@@ -189,17 +189,34 @@ static void list_found(const gyre_fitted *f, const gyre_fitted_want *w, question
     }
 }
 
+/* "bare, srft": the arms that have fits. */
+static void list_arms(const gyre_table *t, char text[LIST_TEXT])
+{
+    size_t used = 0;
+    const char *last = "";
+    text[0] = '\0';
+    for (size_t i = 0; i < t->n_cells && used < LIST_TEXT; i++) {
+        const gyre_cell *c = &t->cells[i];
+        if (c->n_fits == 0 || strcmp(c->arm, last) == 0 || c->layer != t->cells[0].layer || c->source != 0)
+            continue;
+        last = c->arm; /* the cells of an arm are neighbours in a layer */
+        used += (size_t)snprintf(text + used, LIST_TEXT - used, "%s%s", used > 0 ? ", " : "", c->arm);
+    }
+}
+
 static gyre_status nothing_selected(const gyre_fitted *f, const char *selector, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_table *t = f->table;
     const char **names = NULL;
+    char arms[LIST_TEXT];
+    list_arms(t, arms);
     GYRE_NEW(&names, t->n_cells + 1);
     for (size_t i = 0; i < t->n_cells; i++)
         names[i] = t->cells[i].arm;
     const char *near = gyre_nearest(selector, names);
-    GYRE_FAIL(GYRE_E_INPUT, "fitted: %s has no arm, ARM/POINT or key of a cell '%s'%s%s%s", f->path, selector, near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
-              near != NULL ? "'" : "");
+    GYRE_FAIL(GYRE_E_INPUT, "fitted: %s has no arm, ARM/POINT or key of a cell '%s'%s%s%s; %s%s", f->path, selector, near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
+              near != NULL ? "'" : "", arms[0] != '\0' ? "arms with fits: " : "no arm of it has fits", arms);
 done:
     free(names);
     return st;
@@ -307,7 +324,6 @@ gyre_status gyre_fitted_find(const gyre_fitted *f, const gyre_fitted_want *w, gy
     GYRE_TRY(choose(f, w, &place, err));
     const gyre_cell *c = &f->table->cells[place];
     GYRE_TRY(check_place(f, w, c, err));
-    GYRE_TRY(check_codec(f, w, c, err));
     gyre_fits fits = { 0, f->items + f->first[place] };
     for (size_t i = f->first[place]; i < f->first[place + 1]; i++) {
         fits.count += f->items[i].stream == w->stream;
@@ -315,10 +331,36 @@ gyre_status gyre_fitted_find(const gyre_fitted *f, const gyre_fitted_want *w, gy
     }
     if (fits.count == 0)
         GYRE_FAIL(GYRE_E_INPUT, "fitted: %s#%s learned and drew nothing for %s in layer %u", f->path, w->selector, words[w->stream], c->layer);
+    GYRE_TRY(check_codec(f, w, c, err));
     if (!whole(&fits, w->n_heads))
         GYRE_FAIL(GYRE_E_INPUT, "fitted: %s#%s has %zu fits of %s in layer %u, neither one for all heads nor one for each of %zu", f->path, w->selector, fits.count, words[w->stream], c->layer,
                   w->n_heads);
     *out = fits;
+done:
+    return st;
+}
+
+static const char *among(const char *const *list, size_t count, const char *const *documents, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < count; k++)
+            if (strcmp(documents[i], list[k]) == 0)
+                return list[k];
+    return NULL;
+}
+
+gyre_status gyre_fitted_saw(const gyre_fitted *f, const gyre_fitted_want *w, const char *const *documents, size_t n, const char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t place = 0;
+    *out = NULL;
+    GYRE_TRY(choose(f, w, &place, err));
+    const gyre_cell *c = &f->table->cells[place];
+    const gyre_source *s = &f->table->sources[c->source];
+    bool leaked = gyre_cell_flagged(c, "leak");
+    *out = leaked ? among(s->documents, s->n_documents, documents, n) : among(s->calibration, s->n_calibration, documents, n);
+    if (*out == NULL && !leaked)
+        *out = among(s->validation, s->n_validation, documents, n);
 done:
     return st;
 }

@@ -28,4 +28,7 @@ typedef struct gyre_fitted_want {
 /* *out borrows from `fitted`: do not free its items. */
 gyre_status gyre_fitted_find(const gyre_fitted *fitted, const gyre_fitted_want *want, gyre_fits *out, gyre_error *err);
 
+/* The first of the named documents that the parameters were found or chosen on, or NULL. Documents of one model with one name count as one, whichever capture holds them; borrowed. */
+gyre_status gyre_fitted_saw(const gyre_fitted *fitted, const gyre_fitted_want *want, const char *const *documents, size_t n, const char **out, gyre_error *err);
+
 #endif

@@ -252,6 +252,30 @@ compare: [{arm: learned, against: identity, metric: softmax_kl}]
 """
 
 
+def fits_reported(text, path):
+    """The report's lines on fits are means over the rows of /fits, which are counted here again."""
+    with h5py.File(path) as f:
+        own = {name: f["fits"][name][:] for name in ("cell", "n_parameters", "freedom", "step", "draw", "start_calibration", "end_calibration", "start_validation", "end_validation")}
+        stream = f["fits/stream"].asstr()[:]
+        arm, point, codec = (f["cells"][name].asstr()[:][own["cell"]] for name in ("arm", "point", "codec_k"))
+        codec = np.where(stream == "k", codec, f["cells/codec_v"].asstr()[:][own["cell"]])
+    sections = {"k": [], "v": []}
+    for s, block in re.findall(r", fits of ([KV])\n((?:  .*\n)+)", text):
+        sections[s.lower()] = [line.split() for line in block.splitlines()[1:]]
+    groups = sorted({(s, a, p) for s, a, p in zip(stream, arm, point)})
+    check(sum(len(lines) for lines in sections.values()) == len(groups), f"the report has a line for each of {groups}: {sections}")
+    for s, a, p in groups:
+        rows = (stream == s) & (arm == a) & (point == p)
+        mean = {k: own[k][rows].mean() for k in own}
+        drawn = mean["n_parameters"] == 0
+        kept = f"draw {np.median(own['draw'][rows]) + 1:g}" if drawn else f"step {np.median(own['step'][rows]):g}"
+        objective = re.search(r";fit=objective=(\w+)\(", codec[rows][0]).group(1)
+        change = [w for k in ("calibration", "validation") for start, end in [(mean["start_" + k], mean["end_" + k])] for w in (f"{start:.3g}", "->", f"{end:.3g}", f"(x{end / start:.3g})")]
+        sizes = ["-", "-"] if drawn else [f"{mean['n_parameters']:g}", f"{mean['freedom']:g}"]
+        wanted = [a, *([p] if p else []), objective, str(rows.sum()), *sizes, *change, *kept.split(), "of", "3" if drawn else "12"]
+        check(wanted in [line[:len(wanted)] for line in sections[s]], f"the report on the fits of {a} {p}: {wanted} is not among {sections[s]}")
+
+
 def test_fits():
     """Arms that learn: again, on one thread, and stopped in the middle of a fit."""
     config, one, two, three = place("fits.yaml"), place("fits1"), place("fits2"), place("fits3")
@@ -260,6 +284,7 @@ def test_fits():
     p = gyre("run", config, "--out", one, "--jobs", 2)
     done = counts(p)
     check(p.returncode == 0 and done == (9, 0, 0, 0), f"a run with fits: {p.returncode} {done} {p.stderr}")
+    fits_reported(p.stdout, results(one))
     p = gyre("run", config, "--out", one, "--jobs", 2)
     check(p.returncode == 0 and counts(p) == (0, 9, 0, 0), f"a second run with fits computes nothing: {counts(p)}")
     p = gyre("run", config, "--out", two, "--jobs", 1)

@@ -615,7 +615,7 @@ def test_fits():
         fits("bad.yaml", extra=extra)
         bad("codec with" + extra, ["validate", "bad.yaml"], 2, place, *says)
     bad_config("a fit of nothing", place, "nothing to fit", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fit: {steps: 4}}}"))
-    bad_config("parameters for nothing", place, "nothing of this codec is learned", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fitted: tiny.h5#a}}"))
+    bad_config("parameters for nothing", place, "nothing of this codec is learned", r"where a draw was chosen: fit: \{draws: N\}", arms=arm("{k: {chain: [srht], quantizer: {sym: {bits: 4}}, fitted: tiny.h5#a}}"))
     bad_config("a closed form behind what is learned", place, "scale is fitted in closed form and stands behind householder", "put it before",
                arms=arm("{k: {chain: [{householder: {k: 2, learn: true}}, {scale: {by: max}}], quantizer: {sym: {bits: 4}}}}"))
     for fit, says in (("{tokens: 41, batch: 40}", "fit.tokens asks for 41 tokens, and the 1 calibration documents have 40"), ("{steps: 4}", "fit.batch asks for 1024 rows, and the calibration set has 80"),
@@ -624,6 +624,7 @@ def test_fits():
             bad("fit: " + fit, [verb[0], fits("asks.yaml", fit=fit), *verb[1:]], 2, "arm learned", says)
     one = source.replace("text0, text1", "text0")
     bad("nothing validates", ["plan", fits("asks.yaml", source=one)], 2, "no(ne| document)", "source.validation", "keep: last")
+    bad("nothing validates, and patience waits for it", ["plan", fits("waits.yaml", source=one, fit="{steps: 4, batch: 40, keep: last, patience: 2}")], 2, "patience", "source.validation")
     good("nothing validates, the last state is kept", ["run", fits("last.yaml", source=one, fit="{steps: 4, batch: 40, keep: last}"), "--out", "last"], "3 cells OK")
     bad("validation is evaluated", ["plan", fits("asks.yaml", source="source: {capture: tiny.h5, layers: [0], calibration: [text0], validation: [text1], evaluation: [text1]}")], 2, "text1", "validates", "leak: deliberate")
     good("validation by name", ["plan", fits("named.yaml", source="source: {capture: tiny.h5, layers: [0], calibration: [text0], validation: [text3]}")], "4 documents evaluated, 1 calibrate, 1 validate")
@@ -650,16 +651,30 @@ def test_fits():
     capture("narrow.h5", dim=32, layers=(0, 1))
     for what, change, *says in (("another layer", "source.layers=[1]", "layer 0", "layer 1"), ("another dimension", "source.capture=narrow.h5", "64", "32"),
                                 ("another order", "arms.learned.k.order=native", "half_split", "native"), ("another chain", "arms.learned.k.chain=[{householder: {k: 4, learn: true}}]", "k=2", "k=4"),
-                                ("an unknown arm", "arms.learned.k.fitted=learned/results.h5#lerned", "lerned", "learned"), ("an arm that learned nothing", "arms.learned.k.fitted=learned/results.h5#identity", "identity"),
-                                ("values", "arms.learned={v: {chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}, fitted: learned/results.h5#learned}}", "learned")):
+                                ("an unknown arm", "arms.learned.k.fitted=learned/results.h5#lerned", "lerned", "did you mean 'learned'"),
+                                ("an arm of another name", "arms.learned.k.fitted=learned/results.h5#nothing_like_it", "nothing_like_it", "arms with fits: learned"), ("an arm that learned nothing", "arms.learned.k.fitted=learned/results.h5#identity", "identity"),
+                                ("values", "arms.learned={v: {chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}, fitted: learned/results.h5#learned}}", "learned and drew nothing for values")):
         for verb in (["plan"], ["run", "--out", "never"]):
             bad("parameters for " + what, [verb[0], other, *verb[1:], "--set", change], 1, "arm learned", *says)
     bad("parameters of a capture", ["plan", other, "--set", "arms.learned.k.fitted=tiny.h5#learned"], 1, "tiny.h5", "gyre-results")
 
+    a = good("parameters of another run before a quantizer without a straight-through rule", ["run", other, "--out", "kivi", "--set", "arms.learned.k.quantizer={kivi: {bits: 4}}"], "3 cells OK")
+    for axis in ("fit.objective: {a: mse, b: absmax}", "fit.steps: [4, 8]", "fit.optimiser.rate: [0.01, 0.1]"):
+        bad("a grid over a fit that is not made", ["plan", fits("grid.yaml", extra=", fitted: learned/results.h5#learned", grid="grid: {" + axis + "}")], 2, axis.split(":")[0], "acts on no arm")
+    good("a grid over the rows of closed forms", ["plan", fits("grid.yaml", extra=", fitted: learned/results.h5#learned", grid="grid: {fit.tokens: [20, 40]}")], "arm learned tokens=20", "arm learned tokens=40")
+    seen = ["--set", "source.calibration=[text2, text3]", "--set", "source.evaluation=[text0, text4, text5]"]
+    for verb in (["plan"], ["run", "--out", "never"]):
+        bad("parameters from what is evaluated", [verb[0], other, *verb[1:], *seen], 2, "arm learned, K", "moved.h5#learned were found on document 'text0', which is evaluated here", "leak: deliberate")
+        bad("parameters chosen by what is evaluated", [verb[0], other, *verb[1:], seen[0], seen[1], "--set", "source.evaluation=[text1, text4]"], 2, "'text1', which is evaluated here")
+    good("parameters from what is evaluated, deliberately", ["run", other, *seen, "--set", "source.leak=deliberate", "--out", "seen"], "3 cells OK", "LEAK: 2 cells")
+    with h5py.File(os.path.join(WORK, "seen", "results.h5")) as f:
+        check(f["cells/flags"].asstr()[:].tolist() == ["", "leak", "leak"], f"cells with parameters from what is evaluated are flagged: {f['cells/flags'][:]}")
+    good("a second such run", ["run", other, *seen, "--set", "source.leak=deliberate", "--out", "seen"], "LEAK: 2 cells")
+
     wild = config("wild.yaml", source=source + "\nfit: {steps: 40, batch: 40, optimiser: {sgd: {rate: 1e6}}, schedule: constant}", grid=None, compare=None, seeds=None,
                   arms="arms:\n  identity: {k: {chain: [], quantizer: {sym: {bits: 4}}}}\n  learned: {k: {chain: [{scale: {by: one, learn: true}}], quantizer: {sym: {bits: 4}}}}")
     a = gyre("run", wild, "--out", "wild")
-    check(a.code == 1 and re.search(r"cell FAILED: tiny, layer 0, arm learned .*the fit fails at step \d+ of 40", a.err) and "1 cells computed, 0 found, 0 skipped, 1 failed" in a.err and "1 missing or failed" in a.out,
+    check(a.code == 1 and re.search(r"cell FAILED: tiny, layer 0, arm learned, seed 0: the fit fails at step \d+ of 40", a.err) and "1 cells computed, 0 found, 0 skipped, 1 failed" in a.err and "1 missing or failed" in a.out,
           f"a fit that diverges: exit {a.code}, {a.err}")
 
     leak = "source: {capture: tiny.h5, layers: [0], calibration: [text0, text1], leak: deliberate}"

@@ -339,10 +339,10 @@ static double mean_error(const float *const *x, const float *decoded, size_t n, 
     return sum / (double)(n * HEADS);
 }
 
-static double mean_energy(const float *const *x)
+static double mean_energy(const float *const *x, size_t n)
 {
     static const float nothing[HEADS * ROWS * DIM];
-    return mean_error(x, nothing, ROWS, ROWS);
+    return mean_error(x, nothing, n, ROWS);
 }
 
 /* A codec whose sites ask for one draw, fitted as ever, without any choice. */
@@ -369,7 +369,7 @@ static void check_draws(layer *l, gyre_stream stream, const links elements, cons
     const float *const *x = l->rows[stream], *const *other = l->checked[stream];
     char why[GYRE_WHY];
     size_t n = tokens > 0 ? (size_t)tokens : ROWS, best = 0;
-    double value[2][DRAWS], energy = mean_energy(x);
+    double value[2][DRAWS], energy = mean_energy(x, n);
     gyre_fits fits;
     l->data.validation = (gyre_rows){.documents = 1, .tokens = CHECKED, .x = {l->checked[0], l->checked[1]}, .pos = l->pos};
     assert_true(gyre_fit_check(&spec, &fit, stream, why));
@@ -406,6 +406,8 @@ static void check_draws(layer *l, gyre_stream stream, const links elements, cons
     /* a stored choice is taken as it is, without looking at the rows' errors again */
     gyre_error error;
     gyre_codec_stream one = {&spec, l->sites[stream]};
+    fits.items[0].draw = 32768; /* would meet the streams of draw 0 again: 32768 * 131072 = 2^32 */
+    refused(l, &spec, stream, &fit, &fits, GYRE_E_INPUT, "32767");
     fits.items[0].draw = 7;
     CHECK_OK(gyre_calibrate(&one, 1, &fit, &l->data, &fits, NULL, &codec, NULL, &error), &error);
     decode_all(codec, x, ROWS, l->pos, chosen);
@@ -426,6 +428,19 @@ static void best_of_draws(void **state)
     check_draws(&l, GYRE_V, (links){{"signs", "head"}, {"hadamard", NULL}}, "sym", 50);
     check_draws(&l, GYRE_K, (links){{"unrope", NULL}, {"centre", "bias"}, {"signs", NULL}, {"rfft", NULL}}, "sym", 0);
     check_draws(&l, GYRE_K, (links){{"haar", NULL}}, "q8_0", 33); /* a quantizer that has no straight-through rule: by packing */
+}
+
+/* Rows so large that their squares leave binary32: an error, not the choice of a draw by values that are no numbers. */
+static void draws_of_infinite_values(void **state)
+{
+    (void)state;
+    static layer l;
+    make_layer(&l);
+    for (size_t i = 0; i < ROWS * DIM; i++)
+        l.x[GYRE_V][0][i] *= 1e25f;
+    const gyre_codec_spec spec = spec_of((links){{"signs", NULL}, {"hadamard", NULL}}, "sym", "4");
+    const gyre_fit_spec fit = fit_of(0, 3);
+    refused(&l, &spec, GYRE_V, &fit, NULL, GYRE_E_RANGE, "on calibration rows");
 }
 
 /* Closed forms are fitted again for every draw, on what that draw makes of the rows. */
@@ -531,7 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pca_per_layer_and_per_head), cmocka_unit_test(wush_per_layer_and_per_head),  cmocka_unit_test(tokens_are_spread),
         cmocka_unit_test(rows_are_wanted),            cmocka_unit_test(best_of_draws),                cmocka_unit_test(closed_forms_follow_the_draw),
-        cmocka_unit_test(first_draw_is_the_old_one),  cmocka_unit_test(draws_are_refused),
+        cmocka_unit_test(first_draw_is_the_old_one),  cmocka_unit_test(draws_are_refused),            cmocka_unit_test(draws_of_infinite_values),
     };
     return cmocka_run_group_tests_name("calibration", tests, NULL, NULL);
 }

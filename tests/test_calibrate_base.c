@@ -301,6 +301,16 @@ static void moments_keep_to_the_window(void **state)
 {
     (void)state;
     everywhere(moments_are_means, 25); /* the query at 100 stands 25 behind the key at 75 */
+    static layer l; /* a window beyond int32 hides nothing */
+    double m[2][DIM * DIM];
+    gyre_error error;
+    make_layer(&l, chains[2], GYRE_ROPE_NEOX, 0, 0);
+    gyre_base *base = base_of(&l, 0, 1);
+    for (size_t k = 0; k < 2; k++, l.data.window = UINT32_MAX)
+        CHECK_OK(gyre_query_moments(base, &l.data, &l.data.rows, 0, m[k], &error), &error);
+    assert_memory_equal(m[0], m[1], sizeof m[0]);
+    drop(&l, base);
+    gyre_codec_free(l.codec);
 }
 
 /* E[q q'] over the pairs, brought through C alone, as one who forgets the rotation would have it. */

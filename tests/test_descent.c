@@ -1,4 +1,5 @@
 /* calibrate/: gradient descent. Gradients of everything learnable under every objective against finite differences of an independent loss in double; what descent finds, and what it must not. */
+#include "tests/heap.h"
 #include "tests/learning.h"
 
 #include "calibrate/linear.h"
@@ -302,7 +303,7 @@ static void add_values(gyre_codec_spec *spec, const gyre_transform_type *type, c
     CHECK_OK(gyre_chain_add(&spec->chain, type, values, &error), &error);
 }
 
-static const char *const shapes[] = {"X", "srht X", "X hadamard", "unrope X", "unrope centre scale X", "X signs scale", "scale X", "X X", "X signs hadamard"};
+static const char *const shapes[] = {"X", "srht X", "X hadamard", "unrope X", "unrope centre scale X", "X signs scale", "scale X", "X X", "X signs hadamard", "smooth X scale", "wush X", "unrope wush X hadamard"};
 
 /* The chain of a shape with X in its place; learned scales share X's scope. */
 static void shape_chain(gyre_codec_spec *spec, const char *shape, const gyre_transform_type *type, const gyre_option_values *values, bool per_head)
@@ -838,16 +839,16 @@ static void best_last_and_patience(void **state)
     static sheet s;
     gyre_error error;
     gyre_codec *codec;
-    gyre_fits fits[3];
+    gyre_fits fits[4];
     gyre_codec_spec spec = busy_spec(false);
     sheet_make(&s, 2, 1, 6);
     sheet_uneven(&s);
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         gyre_fit_spec fit = fit_of("mse", "adam", "0.3", 43);
         fit.own.schedule = GYRE_SCHEDULE_CONSTANT;
-        fit.own.every = k == 2 ? 1 : 4;
-        fit.own.keep = k == 1 ? GYRE_KEEP_LAST : GYRE_KEEP_BEST;
-        fit.own.patience = k == 2 ? 3 : 0;
+        fit.own.every = k >= 2 ? 1 : 4;
+        fit.own.keep = k == 1 || k == 3 ? GYRE_KEEP_LAST : GYRE_KEEP_BEST;
+        fit.own.patience = k >= 2 ? 3 : 0;
         CHECK_OK(calibrate(&s, &spec, &fit, NULL, &codec, &fits[k], &error), &error);
         gyre_codec_free(codec);
     }
@@ -874,7 +875,11 @@ static void best_last_and_patience(void **state)
     }
     assert_int_equal(since, 3);
     assert_true(patient->n_points < 44);
-    for (int k = 0; k < 3; k++)
+    const gyre_fit *stopped = fits[3].items; /* keep: last ends at the same point, and stays there */
+    assert_int_equal(stopped->n_points, patient->n_points);
+    assert_int_equal(stopped->step, patient->point_step[patient->n_points - 1]);
+    assert_true(patient->step < stopped->step);
+    for (int k = 0; k < 4; k++)
         gyre_fits_free(&fits[k]);
 }
 
@@ -1001,10 +1006,83 @@ static void refusals(void **state)
     fit.own.batch = 1;
     assert_int_equal(calibrate(&s, &spec, &fit, NULL, &codec, NULL, &error), GYRE_E_INPUT);
     fit.own.batch = 64;
+    fit.own.steps = ((int64_t)1 << 26) + 1; /* times 64: a step more than there are numbers */
+    assert_int_equal(calibrate(&s, &spec, &fit, NULL, &codec, NULL, &error), GYRE_E_INPUT);
+    assert_non_null(strstr(error.message, "2^32 numbers"));
+    fit.own.steps = 30;
     gyre_codec_stream stream = {&spec, s.sites};
     assert_int_equal(gyre_calibrate(&stream, 1, &fit, &s.data, NULL, &stop, &codec, NULL, &error), GYRE_E_INTERRUPTED);
     assert_non_null(strstr(error.message, "step 1 of 30"));
     assert_null(codec);
+}
+
+/* Under the plain rule nothing reaches the clip ratio. */
+static void plain_clip_is_refused(void **state)
+{
+    (void)state;
+    char why[GYRE_WHY] = "";
+    gyre_codec_spec spec = busy_spec(false);
+    gyre_fit_spec fit = fit_of("mse", "adam", "0.01", 2);
+    assert_true(gyre_fit_check(&spec, &fit, GYRE_V, why));
+    fit.own.rule = GYRE_RULE_PLAIN;
+    assert_false(gyre_fit_check(&spec, &fit, GYRE_V, why));
+    assert_non_null(strstr(why, "clip ratio"));
+}
+
+/* Every allocation of a calibration refused in turn: GYRE_E_MEMORY, no codec, no fits, and nothing is left behind. What is asked for does not depend on the number of steps. */
+static void refuse_each(const sheet *s, const gyre_codec_spec *spec, gyre_fit_spec *fit, const gyre_fits *fitted)
+{
+    size_t asked[2];
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t n = 0, more = 1; more; n++) {
+            gyre_error error = {0};
+            gyre_codec *codec = NULL;
+            gyre_fits fits = {0};
+            heap_watch(k == 0 ? n : SIZE_MAX);
+            gyre_status st = calibrate(s, spec, fit, fitted, &codec, &fits, &error);
+            size_t live = heap.live;
+            more = heap.refused;
+            asked[k] = k == 0 ? n : SIZE_MAX - heap.until;
+            heap.watched = false;
+            assert_int_equal(st, more ? GYRE_E_MEMORY : GYRE_OK);
+            if (more && (live > 0 || codec != NULL || fits.items != NULL))
+                fail_msg("allocation %zu refused: %zu blocks stay", n, live);
+            gyre_codec_free(codec);
+            gyre_fits_free(&fits);
+        }
+        fit->own.steps += 5;
+    }
+    assert_true(asked[0] > 50 && asked[1] == asked[0]);
+}
+
+static void memory_may_be_refused(void **state)
+{
+    (void)state;
+    static sheet s;
+    gyre_error error;
+    sheet_make(&s, 2, 1, 12);
+    sheet_uneven(&s);
+    for (int per_head = 0; per_head < 2; per_head++) {
+        gyre_codec *codec;
+        gyre_fits fits;
+        gyre_codec_spec spec = busy_spec(per_head);
+        gyre_fit_spec fit = fit_of("mse", "adam", "0.01", 1);
+        fit.own.every = 100;
+        fit.own.restarts = 2;
+        fit.own.batch = 64;
+        refuse_each(&s, &spec, &fit, NULL);
+        CHECK_OK(calibrate(&s, &spec, &fit, NULL, &codec, &fits, &error), &error);
+        gyre_codec_free(codec);
+        refuse_each(&s, &spec, &fit, &fits);
+        gyre_fits_free(&fits);
+    }
+    gyre_codec_spec drawn = {0};
+    gyre_fit_spec fit = fit_of("mse", "adam", "0.01", 1);
+    set_quantizer(&drawn, "sym", "4");
+    add_element(&drawn, "signs", NULL);
+    add_element(&drawn, "pca", NULL);
+    fit.own.draws = 2;
+    refuse_each(&s, &drawn, &fit, NULL);
 }
 
 int main(void)
@@ -1021,6 +1099,8 @@ int main(void)
         cmocka_unit_test(restarts),
         cmocka_unit_test(again_and_stored),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(plain_clip_is_refused),
+        cmocka_unit_test(memory_may_be_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -602,6 +602,32 @@ static void other_fits_are_refused(void **state)
     assert_null(f);
 }
 
+/* found_table: dracula calibrates, moby and emma are evaluated, two others validate. */
+static void documents_seen_are_named(void **state)
+{
+    (void)state;
+    gyre_fitted *f = NULL;
+    const char *const names[] = { "emma", "solaris", "dracula" }, *seen = "";
+    make_spec();
+    OK(gyre_fitted_open(write_table("found.h5", found_table()), &f, &error));
+    OK(gyre_fitted_saw(f, &want_a, names, 3, &seen, &error));
+    assert_string_equal(seen, "dracula");
+    OK(gyre_fitted_saw(f, &want_a, names, 2, &seen, &error)); /* evaluated there, seen by no fit */
+    assert_null(seen);
+    OK(gyre_fitted_saw(f, &want_a, validation + 1, 1, &seen, &error));
+    assert_string_equal(seen, "middlemarch");
+    gyre_fitted_free(f);
+    gyre_table *t = found_table();
+    for (size_t i = 0; i < t->n_cells; i++)
+        t->cells[i].flags = "storage_floor,leak"; /* found on what that run evaluated, and on nothing else */
+    OK(gyre_fitted_open(write_table("leaked.h5", t), &f, &error));
+    OK(gyre_fitted_saw(f, &want_a, names, 3, &seen, &error));
+    assert_string_equal(seen, "emma");
+    OK(gyre_fitted_saw(f, &want_a, names + 2, 1, &seen, &error));
+    assert_null(seen);
+    gyre_fitted_free(f);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -632,6 +658,7 @@ int main(void)
         cmocka_unit_test(sharing_keeps_files_small),
         cmocka_unit_test(fits_are_found),
         cmocka_unit_test(other_fits_are_refused),
+        cmocka_unit_test(documents_seen_are_named),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

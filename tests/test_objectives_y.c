@@ -1,4 +1,6 @@
 /* Objectives that read y alone: absmax, pnorm, kurtosis. Values and gradients against their definitions in double, closed forms, invariances. */
+#define _GNU_SOURCE /* dladdr */
+#include <dlfcn.h>
 #include "tests/check.h"
 
 #include "calibrate/fit.h"
@@ -237,10 +239,25 @@ static void units(void **state)
     assert_null(gyre_objective_find("kurtosis")->prepare);
 }
 
+/* Products are OpenBLAS's: GSL brings a BLAS of the same names, ten times slower, and the first on the link line answers. */
+static void blas_is_openblas(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"cblas_sgemm", "cblas_dgemm", "cblas_ssyrk"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        Dl_info info = {0};
+        void *symbol = dlsym(RTLD_DEFAULT, names[i]);
+        assert_non_null(symbol);
+        assert_int_not_equal(dladdr(symbol, &info), 0);
+        if (strstr(info.dli_fname, "openblas") == NULL)
+            fail_msg("%s comes from %s", names[i], info.dli_fname);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finite_differences), cmocka_unit_test(closed_forms), cmocka_unit_test(normal_rows), cmocka_unit_test(invariances), cmocka_unit_test(units),
+        cmocka_unit_test(blas_is_openblas), cmocka_unit_test(finite_differences), cmocka_unit_test(closed_forms), cmocka_unit_test(normal_rows), cmocka_unit_test(invariances), cmocka_unit_test(units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
