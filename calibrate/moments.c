@@ -21,8 +21,8 @@ static void visible(const int32_t *pos, size_t tokens, int64_t at, uint32_t wind
 }
 
 typedef struct room {
-    float *u, *block, *own; /* tokens x dim, dim x dim, dim */
-    double *wide;           /* dim */
+    float *u, *own; /* tokens x dim, dim */
+    double *wide;   /* tokens x dim */
     void *scratch;
 } room;
 
@@ -30,18 +30,11 @@ typedef struct room {
 static void add_query(const gyre_base *base, size_t d, const float *q, const int32_t *pos, size_t n, const room *r, double *m)
 {
     gyre_base_query_order(base, q, r->own, r->scratch);
-    if (!gyre_base_turns(base)) {
-        gyre_base_query(base, r->own, pos, 1, r->u, r->scratch);
-        for (size_t i = 0; i < d; i++)
-            r->wide[i] = (double)r->u[i];
-        cblas_dsyr(CblasRowMajor, CblasUpper, (int)d, (double)n, r->wide, 1, m, (int)d);
-        return;
-    }
-    gyre_base_query(base, r->own, pos, n, r->u, r->scratch);
-    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)d, (int)n, 1.0f, r->u, (int)d, 0.0f, r->block, (int)d);
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = i; j < d; j++)
-            m[i * d + j] += (double)r->block[i * d + j];
+    size_t distinct = gyre_base_turns(base) ? n : 1;
+    gyre_base_query(base, r->own, pos, distinct, r->u, r->scratch);
+    for (size_t i = 0; i < distinct * d; i++)
+        r->wide[i] = (double)r->u[i];
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)d, (int)distinct, (double)(n / distinct), r->wide, (int)d, 1.0, m, (int)d);
 }
 
 /* All queries of a document that belong to a KV head; returns the number of pairs. */
@@ -70,9 +63,8 @@ gyre_status gyre_query_moments(const gyre_base *base, const gyre_calibration *da
     gyre_blas_one_thread();
     memset(m, 0, d * d * sizeof *m);
     GYRE_NEW(&r.u, rows->tokens * d);
-    GYRE_NEW(&r.block, d * d);
     GYRE_NEW(&r.own, d);
-    GYRE_NEW(&r.wide, d);
+    GYRE_NEW(&r.wide, rows->tokens * d);
     if (posix_memalign(&r.scratch, 64, gyre_base_scratch(base)) != 0)
         GYRE_FAIL(GYRE_E_MEMORY, "no memory for the moments of queries");
     for (size_t doc = 0; doc < rows->documents; doc++)
@@ -86,7 +78,6 @@ done:
     free(r.scratch);
     free(r.wide);
     free(r.own);
-    free(r.block);
     free(r.u);
     return st;
 }
