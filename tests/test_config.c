@@ -47,6 +47,33 @@ static gyre_status load(const char *text, const char *const *sets, size_t n, gyr
     return gyre_config_read(path, NULL, sets, n, c, report, error);
 }
 
+/* A size is its assignments, before those of --set; a wrong name and a list that is none are told. */
+static void sizes(void **state)
+{
+    (void)state;
+    static const char *const last[] = {"campaign_seed=9"};
+    char text[2048];
+    gyre_config *c;
+    gyre_error error;
+    (void)snprintf(text, sizeof text, "%ssizes:\n  smoke: [seeds=2, 'source.layers=[1]', campaign_seed=7]\n", good);
+    CHECK_OK(load(text, NULL, 0, &c, NULL, &error), &error);
+    assert_int_equal(c->seeds, 5);
+    assert_string_equal(c->overrides, "");
+    gyre_config_free(c);
+    CHECK_OK(gyre_config_read(path, "smoke", last, 1, &c, NULL, &error), &error);
+    assert_int_equal(c->seeds, 2);
+    assert_int_equal(c->n_layers, 1);
+    assert_int_equal(c->campaign_seed, 9);
+    assert_string_equal(c->overrides, "seeds=2\nsource.layers=[1]\ncampaign_seed=7\ncampaign_seed=9\n"); /* what a run folder replays without the size */
+    gyre_config_free(c);
+    assert_int_equal(gyre_config_read(path, "smoky", NULL, 0, &c, NULL, &error), GYRE_E_CONFIG);
+    assert_non_null(strstr(error.message, "smoky"));
+    assert_non_null(strstr(error.message, "smoke"));
+    (void)snprintf(text, sizeof text, "%ssizes: {smoke: [seeds]}\n", good);
+    assert_int_equal(load(text, NULL, 0, &c, NULL, &error), GYRE_E_CONFIG);
+    assert_non_null(strstr(error.message, "an assignment is wanted"));
+}
+
 static void a_good_one(void **state)
 {
     (void)state;
@@ -434,6 +461,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(options_keep_the_frames), cmocka_unit_test(bad_ones),
                                        cmocka_unit_test(all_at_once), cmocka_unit_test(labels), cmocka_unit_test(fits), cmocka_unit_test(grids_of_fits),
-                                       cmocka_unit_test(splits), cmocka_unit_test(comparisons_are_never_dropped)};
+                                       cmocka_unit_test(splits), cmocka_unit_test(sizes), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
 }
