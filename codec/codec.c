@@ -8,6 +8,8 @@
 static const char *const orders[] = {"half_split", "native", NULL};
 const gyre_option gyre_codec_table[] = {
     {"order", GYRE_OPTION_CHOICE, offsetof(gyre_codec_options, order), "half_split", 0, 0, orders, "", "coordinates of K: RoPE pairs i, i + n_rot/2, or the model's own"},
+    {"window", GYRE_OPTION_INT, offsetof(gyre_codec_options, window), "0", 0, 1 << 20, NULL, "token", "newest rows that stay exact, at 16 bits a value"},
+    {"sink", GYRE_OPTION_INT, offsetof(gyre_codec_options, sink), "0", 0, 1 << 20, NULL, "token", "first rows that stay exact, at 16 bits a value"},
     {0},
 };
 

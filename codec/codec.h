@@ -8,7 +8,8 @@
  * immutable and shared between threads. Work memory belongs to the caller (gyre_codec_scratch bytes, aligned to 64). Errors: GYRE_E_NAN at the boundary, GYRE_E_RANGE from the
  * quantizer, GYRE_E_APPLICABLE when built, GYRE_E_INPUT for bytes that no encoder wrote.
  *
- * `window` and `sink` (exact recent and first rows) will be options here beside `order`; until then every row is coded.
+ * `window: W` and `sink: S` keep the newest W and the first S rows exact: a query at position t sees row s coded where S <= s and t - s >= W. The codec itself codes what it is given; who runs
+ * it (a cell, a model's cache) leaves these rows out, as a cache does that codes rows when they leave the window. They count 16 bits a value.
  */
 #ifndef GYRE_CODEC_CODEC_H
 #define GYRE_CODEC_CODEC_H
@@ -24,6 +25,7 @@ typedef enum gyre_order { GYRE_ORDER_HALF_SPLIT = 0, GYRE_ORDER_NATIVE = 1 } gyr
 /* Options of the codec itself. */
 typedef struct gyre_codec_options {
     int order; /* gyre_order */
+    int64_t window, sink;
 } gyre_codec_options;
 extern const gyre_option gyre_codec_table[];
 

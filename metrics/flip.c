@@ -24,4 +24,4 @@ static double measure(const gyre_unit *u)
     return (double)flips / (double)a->n;
 }
 
-const gyre_metric_type gyre_metric_flip = {"flip", "share of queries whose top key changes", "share", GYRE_METRIC_LOGITS, GYRE_METRIC_OF_K, measure};
+const gyre_metric_type gyre_metric_flip = {"flip", "share of queries whose top key changes", "share", GYRE_METRIC_LOGITS, GYRE_METRIC_OF_K, measure, NULL};

@@ -42,4 +42,4 @@ static double measure(const gyre_unit *u)
     return sum / (double)a->n;
 }
 
-const gyre_metric_type gyre_metric_logit_error = {"logit_error", "rms change of the attention scores, mean removed", "nat", GYRE_METRIC_LOGITS, GYRE_METRIC_OF_K, measure};
+const gyre_metric_type gyre_metric_logit_error = {"logit_error", "rms change of the attention scores, mean removed", "nat", GYRE_METRIC_LOGITS, GYRE_METRIC_OF_K, measure, NULL};

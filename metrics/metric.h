@@ -11,9 +11,11 @@
 #include <stdint.h>
 
 #include "core/status.h"
+#include "metrics/next_token.h"
 
-/* What a metric reads of a unit: decoded rows themselves (not defined where a stream is read by the query), scores, outputs. */
-enum { GYRE_METRIC_LOGITS = 1, GYRE_METRIC_OUTPUT = 2, GYRE_METRIC_ROWS = 4, GYRE_METRIC_QUERIES = GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT };
+/* What a metric reads of a unit: decoded rows themselves (not defined where a stream is read by the query), scores, outputs. TOKENS, alone: the metric is of a chunk of text that a model
+ * scored (next_token.h), not of rows. */
+enum { GYRE_METRIC_LOGITS = 1, GYRE_METRIC_OUTPUT = 2, GYRE_METRIC_ROWS = 4, GYRE_METRIC_TOKENS = 8, GYRE_METRIC_QUERIES = GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT };
 /* Streams for which it is defined: an arm must code at least one of them. */
 enum { GYRE_METRIC_OF_K = 1, GYRE_METRIC_OF_V = 2 };
 
@@ -59,13 +61,14 @@ typedef struct gyre_metric_type {
     const char *name, *summary, *unit; /* unit: "" for a ratio, "share", "nat" */
     unsigned reads;
     unsigned streams;
-    double (*measure)(const gyre_unit *u);
+    double (*measure)(const gyre_unit *u);                         /* NULL where it reads TOKENS */
+    double (*measure_tokens)(const gyre_token *tokens, size_t n);  /* scored tokens of one chunk; NULL elsewhere */
 } gyre_metric_type;
 
 extern const gyre_metric_type *const gyre_metric_types[]; /* ends with NULL */
 const gyre_metric_type *gyre_metric_find(const char *name);
 
-/* Is it defined for an arm that codes these streams? */
+/* Is it defined for an arm that codes these streams? One of TOKENS is for every arm, the exact one too. */
 bool gyre_metric_applies(const gyre_metric_type *metric, bool codes_k, bool codes_v);
 
 /* Exact attention of a unit (u->exact ignored). GYRE_E_INPUT when a query sees no key. Caller frees. */

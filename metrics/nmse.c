@@ -9,4 +9,4 @@ static double measure(const gyre_unit *u)
     return gyre_unit_relative_error(u, u->energy);
 }
 
-const gyre_metric_type gyre_metric_nmse = {"nmse", "squared error over squared norm of the rows", "", GYRE_METRIC_ROWS, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};
+const gyre_metric_type gyre_metric_nmse = {"nmse", "squared error over squared norm of the rows", "", GYRE_METRIC_ROWS, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure, NULL};

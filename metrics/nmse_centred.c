@@ -9,4 +9,4 @@ static double measure(const gyre_unit *u)
     return gyre_unit_relative_error(u, u->energy_centred);
 }
 
-const gyre_metric_type gyre_metric_nmse_centred = {"nmse_centred", "squared error over energy about the mean row", "", GYRE_METRIC_ROWS, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};
+const gyre_metric_type gyre_metric_nmse_centred = {"nmse_centred", "squared error over energy about the mean row", "", GYRE_METRIC_ROWS, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure, NULL};

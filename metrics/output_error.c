@@ -18,4 +18,4 @@ static double measure(const gyre_unit *u)
 }
 
 const gyre_metric_type gyre_metric_output_error = {
-    "output_error", "squared error of the attention output", "", GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure};
+    "output_error", "squared error of the attention output", "", GYRE_METRIC_LOGITS | GYRE_METRIC_OUTPUT, GYRE_METRIC_OF_K | GYRE_METRIC_OF_V, measure, NULL};

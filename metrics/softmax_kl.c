@@ -12,4 +12,4 @@ static double measure(const gyre_unit *u)
     return sum / (double)u->exact->n;
 }
 
-const gyre_metric_type gyre_metric_softmax_kl = {"softmax_kl", "Kullback-Leibler divergence of the attention weights", "nat", GYRE_METRIC_LOGITS, GYRE_METRIC_OF_K, measure};
+const gyre_metric_type gyre_metric_softmax_kl = {"softmax_kl", "Kullback-Leibler divergence of the attention weights", "nat", GYRE_METRIC_LOGITS, GYRE_METRIC_OF_K, measure, NULL};

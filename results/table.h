@@ -15,12 +15,18 @@
 #include "calibrate/fit.h"
 #include "core/sha256.h"
 #include "core/status.h"
+#include "metrics/next_token.h"
 
-/* Where rows came from: one capture file. */
+/* What cells are made from. CAPTURE: rows of a capture file; a cell is a layer, its documents are texts. MODEL: a text through the model with a coded cache; a cell is a block of consecutive
+ * chunks, `layers` are the numbers of the blocks (0, 1, ...), a document is a chunk, and there is one head. */
+typedef enum gyre_source_kind { GYRE_SOURCE_CAPTURE = 0, GYRE_SOURCE_MODEL = 1 } gyre_source_kind;
+
+/* Where values came from: one capture file, or one model and its texts. */
 typedef struct gyre_source {
+    gyre_source_kind kind;
     const char *name;      /* model name of the capture, unique in the table */
-    const char *path;      /* as the configuration gives it */
-    const char *digest;    /* scientific digest of the capture */
+    const char *path;      /* as the configuration gives it: the capture, or the model */
+    const char *digest;    /* scientific digest of the capture; of a model: of the model file, the texts' tokens, context and engine */
     const char *model_sha256, *architecture;
     size_t n_documents;    /* evaluation documents */
     const char *const *documents; /* their names */
@@ -34,16 +40,27 @@ typedef struct gyre_source {
     const uint32_t *n_heads; /* kv heads, per layer */
     uint32_t dim;
     bool has_bias;
+    /* MODEL; else "" and 0 */
+    const char *texts;         /* paths of the texts, a line each */
+    const char *texts_sha256;  /* SHA-256 of each, a line each */
+    const char *engine;        /* version and build flags of libllama, and the settings */
+    size_t context;            /* tokens of a chunk */
+    size_t n_scored;           /* of which are scored */
+    size_t first_chunk;        /* number of the first chunk in its text */
+    size_t n_texts;
+    const uint32_t *text_of;   /* [n_documents]: which text a chunk is of; NULL for CAPTURE. With several texts the texts are the units, chunks are averaged within */
+    bool descriptive;          /* too few chunks for verdicts, says the configuration: intervals and p values are shown, the verdict is DESCRIPTIVE */
 } gyre_source;
 
 typedef enum gyre_cell_status { GYRE_CELL_MISSING = 0, GYRE_CELL_OK, GYRE_CELL_SKIPPED, GYRE_CELL_FAILED } gyre_cell_status;
 const char *gyre_cell_status_name(gyre_cell_status status); /* "MISSING", "OK", "SKIPPED", "FAILED" */
 
-/* One cell: (source, layer) x arm at a grid point x seed. */
+/* One cell: (source, layer or block) x arm at a grid point x seed. */
 typedef struct gyre_cell {
     char key[GYRE_SHA256_HEX]; /* names what determines the value and nothing else */
     size_t source;             /* index into table->sources */
-    uint32_t layer;            /* the model's number */
+    uint32_t layer;            /* the model's number; of a model: the number of the block */
+    size_t first_document;     /* place of the cell's first document in the source: 0 but for blocks */
     const char *arm;           /* name in the configuration */
     const char *point;         /* grid values that act on this arm, "bits=4" or "bits=4,group=32"; "" without a grid */
     const char *streams;       /* "k", "v", "kv" or "none" (exact) */
@@ -59,8 +76,26 @@ typedef struct gyre_cell {
     double *values;            /* [metric][document][head], metrics in table order; NaN where a metric does not apply; NULL unless OK */
     size_t n_fits;             /* what was learned or drawn for this cell (calibrate/fit.h); 0 unless OK */
     const gyre_fit *fits;      /* kept by the table: not for gyre_fits_free */
+    size_t n_tokens;           /* MODEL: scored tokens, chunk after chunk; 0 in a table that was read from a results file */
+    const gyre_token *tokens;  /* kept by the table */
     double wall_s;             /* excluded from every digest */
 } gyre_cell;
+
+/* An arm at a grid point and seed over all scored tokens of a model source: what llama-perplexity prints, and the distribution of the change. Errors here are over tokens, as that program has
+ * them; comparisons are over chunks or texts. */
+typedef struct gyre_perplexity {
+    size_t source;
+    const char *arm, *point;
+    uint32_t seed;
+    size_t n_chunks, n_tokens;
+    double nll, nll_se;               /* mean, nats; standard error of it */
+    double ppl, ppl_error;            /* exp(nll); ppl * nll_se */
+    double nll_change, nll_change_se; /* mean of the paired difference to the exact run, and its standard error */
+    double kl, kl_se, kl_median, kl_90, kl_99, kl_999, kl_max;
+    double same_top;                  /* share of tokens whose most likely successor stays */
+    double p_rms;                     /* root mean square change of the probability of the token that follows */
+    double total_bits;
+} gyre_perplexity;
 
 /* One planned comparison: arm - against at one grid point of one source. lower is better for every metric. */
 typedef struct gyre_comparison {
@@ -106,6 +141,8 @@ typedef struct gyre_table {
     gyre_cell *cells;                 /* in plan order */
     size_t n_comparisons;
     gyre_comparison *comparisons;
+    size_t n_perplexity;
+    gyre_perplexity *perplexity;      /* in plan order; made by merge, read from a results file */
     struct gyre_table_block *blocks;  /* texts and arrays owned by the table */
 } gyre_table;
 
