@@ -10,9 +10,10 @@
 #include "core/sha256.h"
 #include "engine/child.h"
 #include "engine/engine.h"
+#include "engine/model_file.h"
 #include "tensors/capture.h"
 
-enum { WHAT_TEXT = 512, MAX_TEXT_BYTES = 1 << 28 };
+enum { WHAT_TEXT = 512 };
 
 /* The capture under way: the request, what is being filled, and where the model stands. */
 typedef struct session {
@@ -31,49 +32,6 @@ typedef struct session {
 
 /* ---- texts ---- */
 
-static gyre_status read_text(const char *path, char **text, size_t *size, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    *text = NULL;
-    FILE *f = fopen(path, "rb");
-    long n = -1;
-    if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (n = ftell(f)) < 0 || fseek(f, 0, SEEK_SET) != 0)
-        GYRE_FAIL(GYRE_E_IO, "cannot open the text %s: no such file, or not readable", path);
-    if (n > MAX_TEXT_BYTES)
-        GYRE_FAIL(GYRE_E_INPUT, "the text %s is larger than %d MiB; only its beginning would be used, so cut it", path, MAX_TEXT_BYTES >> 20);
-    GYRE_NEW(text, (size_t)n + 1);
-    *size = fread(*text, 1, (size_t)n, f);
-    if (*size != (size_t)n || ferror(f))
-        GYRE_FAIL(GYRE_E_IO, "cannot read the text %s", path);
-done:
-    if (f != NULL)
-        (void)fclose(f);
-    if (st != GYRE_OK) {
-        free(*text);
-        *text = NULL;
-    }
-    return st;
-}
-
-/* Offset of the first byte that is not UTF-8 (RFC 3629), or size. */
-static size_t utf8_prefix(const unsigned char *s, size_t size)
-{
-    size_t i = 0;
-    while (i < size) {
-        size_t more = s[i] < 0x80 ? 0 : s[i] >= 0xC2 && s[i] <= 0xDF ? 1 : (s[i] & 0xF0) == 0xE0 ? 2 : s[i] >= 0xF0 && s[i] <= 0xF4 ? 3 : 4;
-        if (more == 4 || size - i <= more)
-            return i;
-        if ((s[i] == 0xE0 && s[i + 1] < 0xA0) || (s[i] == 0xED && s[i + 1] > 0x9F) || (s[i] == 0xF0 && s[i + 1] < 0x90)
-            || (s[i] == 0xF4 && s[i + 1] > 0x8F))
-            return i;
-        for (size_t j = 1; j <= more; j++)
-            if ((s[i + j] & 0xC0) != 0x80)
-                return i;
-        i += more + 1;
-    }
-    return size;
-}
-
 /* Reads and tokenizes text `index`; its first n_tokens tokens go to the session. */
 static gyre_status take_text(session *s, size_t index, gyre_error *err)
 {
@@ -83,11 +41,7 @@ static gyre_status take_text(session *s, size_t index, gyre_error *err)
     char *text = NULL;
     int32_t *tokens = NULL;
     size_t size = 0, n = 0, wanted = s->request->n_tokens;
-    GYRE_TRY(read_text(from->path, &text, &size, err));
-    size_t good = utf8_prefix((const unsigned char *)text, size);
-    if (good < size)
-        GYRE_FAIL(GYRE_E_INPUT, "the text %s is not UTF-8 at byte %zu: convert it first", from->path, good);
-    GYRE_TRY(gyre_sha256_bytes(text, size, s->digests[index], err));
+    GYRE_TRY(gyre_text_read(from->path, &text, &size, s->digests[index], err));
     GYRE_TRY(gyre_engine_tokenize(s->engine, text, size, &tokens, &n, err));
     if (n < wanted)
         GYRE_FAIL(GYRE_E_INPUT, "the text %s has %zu tokens, %zu were asked: use a longer text or a smaller --tokens", from->path, n, wanted);
@@ -306,7 +260,7 @@ static gyre_status work(void *user, gyre_error *err)
     GYRE_TRY(gyre_engine_open(s->request->model_path, s->request->n_tokens, s->request->threads, &s->engine, err));
     GYRE_TRY(choose_layers(s, err));
     GYRE_TRY(take_texts(s, err));
-    GYRE_TRY(gyre_sha256_file(s->request->model_path, s->model_sha256, err));
+    GYRE_TRY(gyre_model_digest(s->request->model_path, s->model_sha256, err));
     GYRE_TRY(decode_all(s, err));
     describe(s);
     GYRE_TRY(gyre_capture_write(s->request->output_path, &s->data, s->request->f32, err));

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/options.h"
 #include "core/yaml.h"
 #include "engine/capture.h"
+#include "engine/model_file.h"
 
 static const char help[] =
     "usage: gyre capture --model MODEL --text FILE... -o OUT.h5 [options]\n"
@@ -52,28 +52,10 @@ done:
     return st;
 }
 
-/* Joins pieces into a fresh string. */
-static gyre_status join(char **out, const char *a, const char *b, const char *c, const char *d, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    size_t size = strlen(a) + strlen(b) + strlen(c) + strlen(d) + 1;
-    GYRE_NEW(out, size);
-    (void)snprintf(*out, size, "%s%s%s%s", a, b, c, d);
-done:
-    return st;
-}
-
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-/* The file's name without folder and without its last extension. */
-static gyre_status stem(char **out, const char *path, gyre_error *err)
-{
-    const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path, *dot = strrchr(base, '.');
-    return duplicate(out, base, dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base), err);
 }
 
 /* ---- texts ---- */
@@ -91,7 +73,7 @@ static gyre_status add_text(command *c, const char *folder, size_t folder_length
     if (name != NULL)
         GYRE_TRY(duplicate(&t->name, name, strlen(name), err));
     else
-        GYRE_TRY(stem(&t->name, file, err));
+        GYRE_TRY(gyre_file_stem(file, &t->name, err));
     GYRE_TRY(duplicate(&t->licence, licence != NULL ? licence : "unknown", strlen(licence != NULL ? licence : "unknown"), err));
     GYRE_TRY(duplicate(&t->source, source != NULL ? source : "", strlen(source != NULL ? source : ""), err));
 done:
@@ -138,28 +120,6 @@ static gyre_status add_list(command *c, const char *list, gyre_error *err)
     GYRE_TRY(gyre_yaml_check(yaml, err));
 done:
     gyre_yaml_free(yaml);
-    return st;
-}
-
-/* ---- model ---- */
-
-/* A file as it is; else a name in the folder where scripts/fetch-model keeps models. */
-static gyre_status find_model(command *c, const char *model, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (access(model, F_OK) == 0 || strchr(model, '/') != NULL) {
-        GYRE_TRY(duplicate(&c->model_path, model, strlen(model), err));
-        goto done;
-    }
-    if (cache != NULL && cache[0] != '\0')
-        GYRE_TRY(join(&c->model_path, cache, "/gyre/models/", model, ".gguf", err));
-    else
-        GYRE_TRY(join(&c->model_path, home != NULL ? home : "", "/.cache/gyre/models/", model, ".gguf", err));
-    if (access(c->model_path, F_OK) != 0)
-        GYRE_FAIL(GYRE_E_IO, "there is no file %s, and no model of that name at %s: scripts/fetch-model --list names those that can be fetched", model,
-                  c->model_path);
-done:
     return st;
 }
 
@@ -310,10 +270,10 @@ gyre_status gyre_capture_command(int argc, char **argv, gyre_log *log, gyre_erro
     GYRE_NEW(&c.texts, c.capacity);
     c.request.texts = c.texts;
     GYRE_TRY(parse(&c, argc, argv, err));
-    GYRE_TRY(find_model(&c, c.request.model_path, err));
+    GYRE_TRY(gyre_model_find(c.request.model_path, &c.model_path, err));
     c.request.model_path = c.model_path;
     if (c.request.model_name == NULL) {
-        GYRE_TRY(stem(&c.model_name, c.model_path, err));
+        GYRE_TRY(gyre_file_stem(c.model_path, &c.model_name, err));
         c.request.model_name = c.model_name;
     }
     GYRE_TRY(spell(&c, argc, argv, err));

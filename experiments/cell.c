@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "calibrate/calibrate.h"
 
@@ -68,7 +69,7 @@ gyre_site gyre_cell_site(const gyre_layer *l, gyre_stream stream, size_t head, u
         .n_heads = (uint32_t)l->n_heads,
         .campaign_seed = campaign_seed,
         .seed_index = seed,
-        .n_positions = l->tokens,
+        .n_positions = l->n_positions,
         .rope = key && l->raw.rope.kind != GYRE_ROPE_NONE ? &l->raw.rope : NULL,
         .bias = key && l->raw.k_bias != NULL ? l->raw.k_bias + head * l->dim : NULL,
     };
@@ -380,4 +381,28 @@ gyre_status gyre_cell_fit(const gyre_layer *l, const gyre_cell_ask *ask, uint32_
     coders_free(&c);
     gyre_fits_free(&fits);
     return st;
+}
+
+gyre_status gyre_cell_codecs_new(const gyre_layer *l, const gyre_cell_ask *ask, uint32_t seed, gyre_cell_codecs *out, gyre_error *err)
+{
+    coders c = {0};
+    gyre_fits fits = {0};
+    gyre_status st = coders_new(l, ask, seed, &c, &fits, err);
+    *out = (gyre_cell_codecs){0};
+    if (st == GYRE_OK) {
+        out->n = c.n;
+        memcpy(out->group, c.group, sizeof out->group);
+        memcpy(out->codec, c.codec, sizeof out->codec);
+    } else {
+        coders_free(&c);
+    }
+    gyre_fits_free(&fits);
+    return st;
+}
+
+void gyre_cell_codecs_free(gyre_cell_codecs *codecs)
+{
+    for (size_t g = 0; g < codecs->n; g++)
+        gyre_codec_free(codecs->codec[g]);
+    *codecs = (gyre_cell_codecs){0};
 }

@@ -41,6 +41,15 @@ typedef struct gyre_cell_ask {
  * GYRE_E_INTERRUPTED: nothing is known of the cell. */
 gyre_status gyre_cell_compute(const gyre_layer *layer, const gyre_cell_ask *ask, gyre_cell *cell, gyre_fits *fits, gyre_cell_work *work, gyre_error *err);
 
+/* The codecs of an arm at one layer and seed, fitted to the layer's calibration rows. The layer outlives them; its rows need not. */
+typedef struct gyre_cell_codecs {
+    size_t n;
+    gyre_codec_group group[2];
+    gyre_codec *codec[2];
+} gyre_cell_codecs;
+gyre_status gyre_cell_codecs_new(const gyre_layer *layer, const gyre_cell_ask *ask, uint32_t seed, gyre_cell_codecs *out, gyre_error *err);
+void gyre_cell_codecs_free(gyre_cell_codecs *codecs);
+
 /* Builds and fits the codecs of an arm, as a cell of this seed does, and forgets them: for who wants to know how long that takes. */
 gyre_status gyre_cell_fit(const gyre_layer *layer, const gyre_cell_ask *ask, uint32_t seed, gyre_error *err);
 

@@ -7,82 +7,7 @@
 #include <string.h>
 
 static const char *const top_keys[] = {"experiment", "source", "fit", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", "sizes", NULL};
-static const char *const source_keys[] = {"capture", "layers", "calibration", "validation", "evaluation", "leak", NULL};
 static const char *const compare_keys[] = {"arm", "against", "metric", "margin", "alpha", "family", NULL};
-
-/* ---- source ---- */
-
-static gyre_status names_of(gyre_config *c, const gyre_yaml_node *node, const char *path, const char ***out, size_t *count, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    size_t n = gyre_config_items(node);
-    *count = 0;
-    if (node == NULL || !gyre_config_fits(c->yaml, node, path, n, GYRE_CONFIG_DOCUMENTS))
-        return GYRE_OK;
-    GYRE_NEW(out, n);
-    for (size_t i = 0; i < n; i++)
-        if (gyre_yaml_text(c->yaml, gyre_config_item(node, i), path, &(*out)[*count])) {
-            for (size_t j = 0; j < *count; j++)
-                if (strcmp((*out)[j], (*out)[*count]) == 0)
-                    gyre_yaml_fault(c->yaml, gyre_config_item(node, i), path, "document '%.60s' stands twice: it would count twice", (*out)[j]);
-            (*count)++;
-        }
-done:
-    return st;
-}
-
-static void overlap(gyre_config *c, const gyre_yaml_node *source, const char *key, const char *const *a, size_t n, const char *does, const char *const *b, size_t m, const char *also)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < m && !c->leak; j++)
-            if (strcmp(a[i], b[j]) == 0)
-                gyre_yaml_fault(c->yaml, gyre_yaml_get(source, key), "source", "document '%.60s' both %s and %s: separate them, or say leak: deliberate", a[i], does, also);
-}
-
-static void check_overlap(gyre_config *c, const gyre_yaml_node *source)
-{
-    const gyre_yaml_node *leak = gyre_yaml_get(source, "leak");
-    const char *word;
-    if (leak != NULL && gyre_yaml_text(c->yaml, leak, "source.leak", &word)) {
-        c->leak = strcmp(word, "deliberate") == 0;
-        if (!c->leak)
-            gyre_yaml_fault(c->yaml, leak, "source.leak", "'%.40s': the only value is deliberate", word);
-    }
-    overlap(c, source, "calibration", c->calibration, c->n_calibration, "calibrates", c->evaluation, c->n_evaluation, "is evaluated");
-    overlap(c, source, "validation", c->validation, c->n_validation, "validates", c->evaluation, c->n_evaluation, "is evaluated");
-    overlap(c, source, "validation", c->validation, c->n_validation, "validates", c->calibration, c->n_calibration, "calibrates");
-}
-
-static gyre_status read_source(gyre_config *c, const gyre_yaml_node *root, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    const gyre_yaml_node *source = gyre_yaml_get(root, "source");
-    if (source == NULL) {
-        gyre_yaml_fault(c->yaml, root, "", "'source' is missing: where rows come from, as in source: {capture: data/smollm2-135m.h5}");
-        return GYRE_OK;
-    }
-    if (!gyre_yaml_want(c->yaml, source, "source", GYRE_YAML_MAP))
-        return GYRE_OK;
-    gyre_yaml_keys(c->yaml, source, "source", source_keys);
-    const gyre_yaml_node *capture = gyre_yaml_get(source, "capture"), *layers = gyre_yaml_get(source, "layers");
-    if (capture == NULL || gyre_config_items(capture) == 0)
-        gyre_yaml_fault(c->yaml, capture != NULL ? capture : source, "source", "'capture' is missing: a capture file, or a list of them");
-    for (size_t i = 0; capture != NULL && gyre_config_fits(c->yaml, capture, "source.capture", gyre_config_items(capture), GYRE_CONFIG_CAPTURES) && i < gyre_config_items(capture); i++)
-        if (gyre_yaml_text(c->yaml, gyre_config_item(capture, i), "source.capture", &c->captures[c->n_captures]))
-            c->n_captures++;
-    c->all_layers = layers == NULL || (layers->kind == GYRE_YAML_SCALAR && strcmp(layers->text, "all") == 0);
-    for (size_t i = 0; !c->all_layers && gyre_config_fits(c->yaml, layers, "source.layers", gyre_config_items(layers), GYRE_CONFIG_LAYERS) && i < gyre_config_items(layers); i++) {
-        int64_t layer;
-        if (gyre_yaml_int(c->yaml, gyre_config_item(layers, i), "source.layers", 0, 65534, &layer))
-            c->layers[c->n_layers++] = (uint32_t)layer;
-    }
-    GYRE_TRY(names_of(c, gyre_yaml_get(source, "calibration"), "source.calibration", &c->calibration, &c->n_calibration, err));
-    GYRE_TRY(names_of(c, gyre_yaml_get(source, "validation"), "source.validation", &c->validation, &c->n_validation, err));
-    GYRE_TRY(names_of(c, gyre_yaml_get(source, "evaluation"), "source.evaluation", &c->evaluation, &c->n_evaluation, err));
-    check_overlap(c, source);
-done:
-    return st;
-}
 
 /* ---- the rest ---- */
 
@@ -218,6 +143,28 @@ static void read_numbers(gyre_config *c, const gyre_yaml_node *root)
         c->campaign_seed = (uint64_t)value;
 }
 
+/* A model's text has metrics of its own, and a capture others: what is not of the source's level is left out, so that one configuration serves both. */
+static bool of_level(const gyre_config *c, const gyre_metric_type *metric)
+{
+    return ((metric->reads & GYRE_METRIC_TOKENS) != 0) == (c->model.n_models > 0);
+}
+
+static void keep_level(gyre_config *c, const gyre_yaml_node *root)
+{
+    size_t metrics = 0, compare = 0;
+    for (size_t i = 0; i < c->n_metrics; i++)
+        if (of_level(c, c->metrics[i]))
+            c->metrics[metrics++] = c->metrics[i];
+    if (metrics == 0 && c->n_metrics > 0)
+        gyre_yaml_fault(c->yaml, gyre_yaml_get(root, "metrics"), "metrics", c->model.n_models > 0 ? "none of these is of a model's text: add nll_change or token_kl (gyre list metrics)"
+                                                                                                  : "all of these are of a model's text: name source.model, or metrics of rows (gyre list metrics)");
+    c->n_metrics = metrics;
+    for (size_t i = 0; i < c->n_compare; i++)
+        if (c->compare[i].metric == NULL || of_level(c, gyre_metric_find(c->compare[i].metric)))
+            c->compare[compare++] = c->compare[i];
+    c->n_compare = compare;
+}
+
 /* ---- canonical text ---- */
 
 typedef struct text {
@@ -269,6 +216,13 @@ static gyre_status resolve(gyre_config *c, gyre_error *err)
     gyre_status st = GYRE_OK;
     text all = {0}, analysis = {0};
     add(&all, "experiment %s\ncampaign_seed %llu\nseeds %u\n", c->experiment, (unsigned long long)c->campaign_seed, c->seeds);
+    for (size_t i = 0; i < c->model.n_models; i++)
+        add(&all, "model %s\n", c->model.models[i]);
+    for (size_t i = 0; i < c->model.n_texts; i++)
+        add(&all, "text %s\n", c->model.texts[i]);
+    if (c->model.n_models > 0)
+        add(&all, "context %zu chunks %zu first %zu block %zu queries %s%s\n", c->model.context, c->model.chunks, c->model.first, c->model.block, c->model.round_queries ? "q8_0" : "exact",
+            c->model.descriptive ? " descriptive" : "");
     for (size_t i = 0; i < c->n_captures; i++)
         add(&all, "capture %s\n", c->captures[i]);
     add(&all, "layers%s", c->all_layers ? " all" : "");
@@ -286,10 +240,11 @@ static gyre_status resolve(gyre_config *c, gyre_error *err)
         add(&all, "metric %s\n", c->metrics[i]->name);
     for (size_t i = 0; i < c->n_points; i++) {
         const gyre_arm_point *p = &c->points[i];
-        char k[GYRE_ARM_TEXT], v[GYRE_ARM_TEXT];
+        char k[GYRE_ARM_TEXT], v[GYRE_ARM_TEXT], layers[GYRE_ARM_TEXT];
         gyre_arm_canonical(&p->arm, GYRE_K, k, sizeof k);
         gyre_arm_canonical(&p->arm, GYRE_V, v, sizeof v);
-        add(&all, "arm %s point=%s k=%s v=%s\n", p->arm.name, p->point, k, v);
+        gyre_arm_layers_text(&p->arm, layers, sizeof layers);
+        add(&all, "arm %s point=%s k=%s v=%s%s%s\n", p->arm.name, p->point, k, v, layers[0] ? " layers=" : "", layers);
     }
     add_compare(&analysis, c);
     add_compare(&all, c);
@@ -393,6 +348,7 @@ static gyre_status read_points(gyre_config *c, const gyre_yaml_node *root, gyre_
     if (gyre_yaml_get(root, "fit") != NULL)
         gyre_config_read_fit(c, gyre_yaml_get(root, "fit"), "fit", &c->fit);
     GYRE_TRY(gyre_config_read_arms(c, root, err));
+    gyre_config_read_layers(c, root);
     GYRE_TRY(gyre_config_read_grid(c, root, err));
     if (gyre_yaml_faults(c->yaml) > before)
         goto done; /* parts of arms are missing */
@@ -417,10 +373,11 @@ gyre_status gyre_config_read(const char *path, const char *size, const char *con
         gyre_yaml_keys(c->yaml, root, "", top_keys);
         read_sizes(c, root);
         read_numbers(c, root);
-        GYRE_TRY(read_source(c, root, err));
+        GYRE_TRY(gyre_config_read_source(c, root, err));
         GYRE_TRY(read_points(c, root, err));
         read_metrics(c, root);
         GYRE_TRY(read_compare(c, root, err));
+        keep_level(c, root);
     }
     if (gyre_yaml_faults(c->yaml) > 0 && report != NULL) {
         const char *all = gyre_yaml_report(c->yaml);

@@ -20,6 +20,8 @@ enum {
     GYRE_CONFIG_METRICS = 16,
     GYRE_CONFIG_DOCUMENTS = 1024,
     GYRE_CONFIG_SEEDS = 100000,
+    GYRE_CONFIG_TEXTS = 256,
+    GYRE_CONFIG_RANGES = 32,
     GYRE_ARM_TEXT = GYRE_CODEC_TEXT + GYRE_FIT_TEXT + 512
 };
 
@@ -29,12 +31,20 @@ typedef struct gyre_fitted_from {
     const char *selector; /* NULL: the codec learns its own */
 } gyre_fitted_from;
 
+/* `layers: {0-1: exact, 29: int8}`: layers first..last are coded as another arm says, as written there, or left exact. */
+typedef struct gyre_arm_range {
+    uint32_t first, last;
+    const char *arm; /* NULL: exact */
+} gyre_arm_range;
+
 typedef struct gyre_arm {
     const char *name;
     bool codes[2]; /* by gyre_stream */
     gyre_codec_spec codec[2];
     gyre_fit_spec fit[2];
     gyre_fitted_from fitted[2];
+    size_t n_ranges;
+    gyre_arm_range ranges[GYRE_CONFIG_RANGES];
 } gyre_arm;
 
 /* One axis of the grid: a place in codecs and the values it takes. An axis over whole parts (chains, quantizers, objectives) has a name for each, and the part itself. */
@@ -70,12 +80,22 @@ typedef struct gyre_arm_point {
     bool seeded; /* draws random numbers: in the chain, in the quantizer, or for the batches of a fit */
 } gyre_arm_point;
 
+/* `source: {model: ..., text: ...}`: the arms run inside models, on chunks of texts. */
+typedef struct gyre_config_model {
+    size_t n_models, n_texts;
+    const char *models[GYRE_CONFIG_CAPTURES], *texts[GYRE_CONFIG_TEXTS];
+    size_t context, chunks, first, block; /* chunks: of each text; 0: all that are behind the first */
+    bool round_queries;                   /* queries through Q8_0, as llama.cpp's kernels do over a quantized cache */
+    bool descriptive;
+} gyre_config_model;
+
 typedef struct gyre_config {
     gyre_yaml *yaml; /* owns the texts */
     char *overrides; /* --set assignments, a line each */
     const char *experiment;
+    gyre_config_model model;              /* n_models 0: the captures are evaluated */
     size_t n_captures;
-    const char *captures[GYRE_CONFIG_CAPTURES];
+    const char *captures[GYRE_CONFIG_CAPTURES]; /* with a model: what arms are fitted to, of the same model */
     bool all_layers;
     size_t n_layers;
     uint32_t layers[GYRE_CONFIG_LAYERS];
@@ -103,6 +123,12 @@ typedef struct gyre_config {
 /* `size`: NULL, or the name of an item of `sizes`, whose assignments are applied first. `sets`: n_sets assignments path=value, applied in order. On GYRE_E_CONFIG `report`, when not NULL, receives the whole list of faults (caller frees). */
 gyre_status gyre_config_read(const char *path, const char *size, const char *const *sets, size_t n_sets, gyre_config **out, char **report, gyre_error *err);
 void gyre_config_free(gyre_config *config);
+
+/* What codes a layer under this arm: the arm itself, the one that its ranges name, or an exact one. */
+const gyre_arm *gyre_arm_at(const gyre_config *config, const gyre_arm *arm, uint32_t layer);
+
+/* "0-1:exact,5-5:int8"; "" where an arm has no layers of its own. */
+void gyre_arm_layers_text(const gyre_arm *arm, char *text, size_t size);
 
 /* What a stream of an arm has to fit (gyre_fit_use); nothing where it is left exact. */
 unsigned gyre_arm_uses(const gyre_arm *arm, gyre_stream stream);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const arm_keys[] = {"k", "v", "both", NULL};
+static const char *const arm_keys[] = {"k", "v", "both", "layers", NULL};
 static const char *const codec_keys[] = {"chain", "quantizer", "order", "fit", "fitted", NULL};
 
 /* One item, or every item of a list. */
@@ -165,7 +165,7 @@ static void read_arm(gyre_config *c, const gyre_yaml_node *node, gyre_arm *arm)
         return;
     gyre_yaml_keys(c->yaml, node, path, arm_keys);
     const gyre_yaml_node *both = gyre_yaml_get(node, "both");
-    if (both != NULL && node->count > 1)
+    if (both != NULL && (gyre_yaml_get(node, "k") != NULL || gyre_yaml_get(node, "v") != NULL))
         gyre_yaml_fault(c->yaml, node, path, "'both' stands alone: write either both, or k and v");
     for (int s = 0; s < 2; s++) {
         const gyre_yaml_node *own = both != NULL ? both : gyre_yaml_get(node, s == 0 ? "k" : "v");

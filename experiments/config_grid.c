@@ -340,6 +340,8 @@ static gyre_status make_point(gyre_config *c, const gyre_arm *arm, const size_t 
         used += (size_t)n;
     }
     point->seeded = arm_seeded(&point->arm);
+    for (size_t i = 0; i < arm->n_ranges; i++)
+        point->seeded = point->seeded || (arm->ranges[i].arm != NULL && arm_seeded(gyre_config_arm(c, arm->ranges[i].arm)));
 done:
     return st;
 }

@@ -1,4 +1,4 @@
-/* What the parts of the configuration reader share: config.c (whole, source, comparisons), config_arms.c, config_fit.c, config_grid.c. */
+/* What the parts of the configuration reader share: config.c (whole, comparisons), config_source.c, config_arms.c, config_fit.c, config_grid.c. */
 #ifndef GYRE_EXPERIMENTS_CONFIG_PARTS_H
 #define GYRE_EXPERIMENTS_CONFIG_PARTS_H
 
@@ -31,6 +31,10 @@ void gyre_config_read_fitted(gyre_config *c, const gyre_yaml_node *node, const c
 
 /* Every point of every arm against what it fits, one fault a codec. */
 void gyre_config_check_fits(gyre_config *c, const gyre_yaml_node *root);
+
+/* `source`, and the layers of arms, once all arms are known (config_source.c). */
+gyre_status gyre_config_read_source(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
+void gyre_config_read_layers(gyre_config *c, const gyre_yaml_node *root);
 
 gyre_status gyre_config_read_arms(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 const gyre_arm *gyre_config_arm(const gyre_config *c, const char *name);

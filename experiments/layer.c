@@ -100,6 +100,7 @@ gyre_status gyre_layer_load(gyre_capture *capture, size_t index, const gyre_spli
     l->n_heads = l->raw.n_kv_heads;
     l->dim = l->raw.dim;
     l->tokens = info->n_tokens;
+    l->n_positions = info->n_tokens;
     l->queries = info->n_queries;
     l->n_evaluation = split->use[GYRE_USE_EVALUATE].count;
     l->group = l->raw.n_q_heads / l->n_heads;
@@ -126,12 +127,8 @@ done:
     return st;
 }
 
-void gyre_layer_free(gyre_layer *l)
+void gyre_layer_forget(gyre_layer *l)
 {
-    if (l == NULL)
-        return;
-    for (size_t i = 0; l->exact != NULL && i < l->n_evaluation * l->n_heads; i++)
-        gyre_attention_free(l->exact[i]);
     for (int u = 0; u < GYRE_USES; u++) {
         gyre_layer_part *p = &l->part[u];
         free(p->rows[0]);
@@ -139,7 +136,17 @@ void gyre_layer_free(gyre_layer *l)
         free(p->pos);
         free(p->query_pos);
         free(p->q);
+        *p = (gyre_layer_part){0};
     }
+}
+
+void gyre_layer_free(gyre_layer *l)
+{
+    if (l == NULL)
+        return;
+    for (size_t i = 0; l->exact != NULL && i < l->n_evaluation * l->n_heads; i++)
+        gyre_attention_free(l->exact[i]);
+    gyre_layer_forget(l);
     for (int s = 0; s < 2; s++) {
         free(l->energy[s]);
         free(l->energy_centred[s]);

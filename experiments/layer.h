@@ -31,10 +31,14 @@ typedef struct gyre_layer_part {
 typedef struct gyre_layer {
     gyre_capture_layer raw; /* k, v, q freed after the repacking */
     size_t n_heads, group, dim, tokens, queries, n_evaluation;
+    size_t n_positions;      /* positions that codecs will meet: the documents' tokens, unless who loaded it knows better */
     gyre_layer_part part[GYRE_USES];
     double *energy[2], *energy_centred[2];     /* [document][head] of evaluation, as gyre_unit has them */
     gyre_attention **exact;                    /* [document][head] of evaluation; NULL entries until gyre_layer_attend */
 } gyre_layer;
+
+/* Lets go of all rows: what is left is what codecs of the layer are built from. */
+void gyre_layer_forget(gyre_layer *layer);
 
 gyre_status gyre_layer_load(gyre_capture *capture, size_t index, const gyre_split *split, gyre_layer **out, gyre_error *err);
 void gyre_layer_free(gyre_layer *layer);

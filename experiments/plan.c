@@ -13,7 +13,7 @@
 
 /* ---- sources ---- */
 
-static gyre_status find_capture(const char *name, const gyre_search *search, char *path, size_t size, gyre_error *err)
+gyre_status gyre_search_find(const gyre_search *search, const char *name, const char *what, char *path, size_t size, gyre_error *err)
 {
     for (size_t i = 0; i < GYRE_PLAN_DIRS; i++) {
         const char *dir = name[0] == '/' ? "" : search->dirs[i];
@@ -23,7 +23,7 @@ static gyre_status find_capture(const char *name, const gyre_search *search, cha
         if (n > 0 && (size_t)n < size && access(path, R_OK) == 0)
             return GYRE_OK;
     }
-    return gyre_error_set(err, GYRE_E_IO, __FILE__, __LINE__, "the capture %s is not there or not readable (looked from the working folder and from the configuration's)", name);
+    return gyre_error_set(err, GYRE_E_IO, __FILE__, __LINE__, "the %s %s is not there or not readable (looked from the working folder and from the configuration's)", what, name);
 }
 
 static gyre_status document_place(const gyre_capture_data *info, const char *name, const char *path, size_t *out, gyre_error *err)
@@ -76,7 +76,7 @@ static bool config_learns(const gyre_config *c)
 }
 
 /* Named documents, or the default split: the first quarter calibrates, the rest is evaluated; where something is learned, the last quarter of the calibration documents validates. */
-static gyre_status split(const gyre_config *c, const gyre_capture_data *info, const char *path, gyre_plan_source *s, gyre_error *err)
+gyre_status gyre_plan_split(const gyre_config *c, const gyre_capture_data *info, const char *path, gyre_plan_source *s, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t n = info->n_documents, quarter = n / 4 > 0 ? n / 4 : 1;
@@ -131,7 +131,7 @@ done:
     return st;
 }
 
-static gyre_status keep_names(gyre_table *t, const gyre_capture_data *info, gyre_documents which, const char *const **out, gyre_error *err)
+gyre_status gyre_plan_keep_names(gyre_table *t, const gyre_capture_data *info, gyre_documents which, const char *const **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const char **names = NULL;
@@ -144,7 +144,7 @@ done:
 }
 
 /* Unique in the table: the same model captured twice gets its place as a suffix. */
-static gyre_status name_source(gyre_table *t, size_t index, const char *model, gyre_error *err)
+gyre_status gyre_plan_name_source(gyre_table *t, size_t index, const char *model, gyre_error *err)
 {
     char name[256];
     (void)snprintf(name, sizeof name, "%.200s", model);
@@ -162,16 +162,16 @@ static gyre_status open_source(const gyre_config *c, const gyre_search *search, 
     gyre_table *t = plan->table;
     gyre_source *out = &t->sources[index];
     uint32_t *layers, *heads;
-    GYRE_TRY(find_capture(c->captures[index], search, path, sizeof path, err));
+    GYRE_TRY(gyre_search_find(search, c->captures[index], "capture", path, sizeof path, err));
     GYRE_TRY(gyre_capture_open(path, &s->capture, err));
     const gyre_capture_data *info = gyre_capture_info(s->capture);
     for (size_t m = 0; m < c->n_metrics; m++)
         if ((c->metrics[m]->reads & GYRE_METRIC_QUERIES) && info->n_queries == 0)
             GYRE_FAIL(GYRE_E_INPUT, "%s holds no queries, which the metric %s needs: capture it again with --queries, or leave that metric out", path, c->metrics[m]->name);
-    GYRE_TRY(split(c, info, path, s, err));
+    GYRE_TRY(gyre_plan_split(c, info, path, s, err));
     GYRE_TRY(pick_layers(c, info, path, s, err));
     GYRE_TRY(gyre_capture_digest(s->capture, digest, err));
-    GYRE_TRY(name_source(t, index, info->model_name, err));
+    GYRE_TRY(gyre_plan_name_source(t, index, info->model_name, err));
     GYRE_TRY(gyre_table_text(t, c->captures[index], &out->path, err));
     GYRE_TRY(gyre_table_text(t, digest, &out->digest, err));
     GYRE_TRY(gyre_table_text(t, info->model_sha256, &out->model_sha256, err));
@@ -179,9 +179,9 @@ static gyre_status open_source(const gyre_config *c, const gyre_search *search, 
     out->n_documents = s->split.use[GYRE_USE_EVALUATE].count;
     out->n_calibration = s->split.use[GYRE_USE_CALIBRATE].count;
     out->n_validation = s->split.use[GYRE_USE_VALIDATE].count;
-    GYRE_TRY(keep_names(t, info, s->split.use[GYRE_USE_EVALUATE], &out->documents, err));
-    GYRE_TRY(keep_names(t, info, s->split.use[GYRE_USE_CALIBRATE], &out->calibration, err));
-    GYRE_TRY(keep_names(t, info, s->split.use[GYRE_USE_VALIDATE], &out->validation, err));
+    GYRE_TRY(gyre_plan_keep_names(t, info, s->split.use[GYRE_USE_EVALUATE], &out->documents, err));
+    GYRE_TRY(gyre_plan_keep_names(t, info, s->split.use[GYRE_USE_CALIBRATE], &out->calibration, err));
+    GYRE_TRY(gyre_plan_keep_names(t, info, s->split.use[GYRE_USE_VALIDATE], &out->validation, err));
     out->leak = c->leak;
     out->n_layers = s->n_layers;
     GYRE_TRY(gyre_table_keep(t, s->n_layers, sizeof *layers, &layers, err));
@@ -234,7 +234,7 @@ done:
 }
 
 /* Does the arm apply to this layer? *why is "" when it does. */
-static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, const gyre_capture_data *info, char why[GYRE_WHY])
+void gyre_plan_applies(const gyre_arm *arm, const gyre_capture_layer *raw, const gyre_capture_data *info, char why[GYRE_WHY])
 {
     gyre_layer shape = {.raw = *raw, .n_heads = raw->n_kv_heads, .dim = raw->dim, .tokens = info->n_tokens};
     gyre_site sites[2] = {gyre_cell_site(&shape, GYRE_K, 0, 0, 0), gyre_cell_site(&shape, GYRE_V, 0, 0, 0)};
@@ -248,7 +248,7 @@ static void applies(const gyre_arm *arm, const gyre_capture_layer *raw, const gy
         (void)gyre_codec_applies(streams, groups[g].n, why);
     }
     for (int i = 0; i < 2 && why[0] == '\0' && info->n_queries == 0; i++)
-        if ((arm->fit[i].objective->flags & GYRE_OBJECTIVE_QUERIES) && arm->fitted[i].selector == NULL && (gyre_arm_uses(arm, (gyre_stream)i) & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
+        if (arm->codes[i] && (arm->fit[i].objective->flags & GYRE_OBJECTIVE_QUERIES) && arm->fitted[i].selector == NULL && (gyre_arm_uses(arm, (gyre_stream)i) & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)))
             (void)snprintf(why, GYRE_WHY, "the objective %.60s needs queries, and the capture holds none: capture it again with --queries", arm->fit[i].objective->name);
     if (why[0] == '\0' && arm->codes[GYRE_K] && info->n_queries == 0 && (gyre_chain_traits(&arm->codec[GYRE_K].chain).needs & GYRE_NEEDS_QUERIES))
         (void)snprintf(why, GYRE_WHY, "the chain of keys is fitted to queries, and the capture holds none: capture it again with --queries");
@@ -334,45 +334,53 @@ done:
     return st;
 }
 
-static gyre_fitted_want fitted_want(const gyre_config *c, const gyre_plan *plan, size_t cell, gyre_stream stream)
+static gyre_fitted_want fitted_want(const gyre_config *c, const gyre_plan *plan, size_t cell, size_t layer, gyre_stream stream)
 {
     const gyre_cell *x = &plan->table->cells[cell];
-    const gyre_plan_source *s = &plan->sources[x->source];
     const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
-    const gyre_capture_layer *raw = &gyre_capture_info(s->capture)->layers[s->layer_index[plan->cell_layer[cell]]];
-    return (gyre_fitted_want){.selector = arm->fitted[stream].selector, .model_sha256 = plan->table->sources[x->source].model_sha256, .layer = x->layer, .seed = x->seed,
+    const gyre_capture_layer *raw = &gyre_capture_info(plan->sources[x->source].capture)->layers[layer];
+    return (gyre_fitted_want){.selector = arm->fitted[stream].selector, .model_sha256 = plan->table->sources[x->source].model_sha256, .layer = raw->layer, .seed = x->seed,
                               .campaign_seed = c->campaign_seed, .stream = stream, .codec = &arm->codec[stream], .dim = raw->dim, .n_heads = raw->n_kv_heads};
 }
 
-gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t cell, gyre_stream stream, gyre_fits *out, gyre_error *err)
+size_t gyre_plan_layer(const gyre_plan *plan, size_t cell)
+{
+    return plan->sources[plan->table->cells[cell].source].layer_index[plan->cell_layer[cell]];
+}
+
+gyre_status gyre_plan_fitted(const gyre_config *c, const gyre_plan *plan, size_t cell, size_t layer, gyre_stream stream, gyre_fits *out, gyre_error *err)
 {
     const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
+    const gyre_capture_layer *raw = &gyre_capture_info(plan->sources[plan->table->cells[cell].source].capture)->layers[layer];
     *out = (gyre_fits){0};
-    if (arm->fitted[stream].selector == NULL)
+    if (arm->fitted[stream].selector == NULL || gyre_arm_at(c, arm, raw->layer) != arm)
         return GYRE_OK;
-    gyre_fitted_want want = fitted_want(c, plan, cell, stream);
+    gyre_fitted_want want = fitted_want(c, plan, cell, layer, stream);
     gyre_status st = gyre_fitted_find(plan->fitted[2 * plan->cell_point[cell] + stream], &want, out, err);
     if (st != GYRE_OK)
-        (void)gyre_error_context(err, "arm %s, %s", arm->name, stream == GYRE_K ? "K" : "V");
+        (void)gyre_error_context(err, "arm %s, %s, layer %u", arm->name, stream == GYRE_K ? "K" : "V", raw->layer);
     return st;
 }
 
 /* ---- cells ---- */
 
 /* Parameters that a cell takes over must be there, and not from documents that it evaluates (unless `leak: deliberate`, which marks the cell). */
-static gyre_status check_fitted(const gyre_config *c, gyre_plan *plan, size_t cell, gyre_error *err)
+static gyre_status check_fitted(const gyre_config *c, gyre_plan *plan, size_t cell, size_t layer, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_source *source = &plan->table->sources[plan->table->cells[cell].source];
+    const gyre_plan_model *model = plan->sources[plan->table->cells[cell].source].model;
     const gyre_arm *arm = &c->points[plan->cell_point[cell]].arm;
+    const char *const *names = model != NULL ? model->text_names : source->documents;
+    size_t n_names = model != NULL ? model->n_texts : source->n_documents;
     for (int i = 0; i < 2; i++) {
         gyre_fits ignored;
         const char *seen = NULL;
-        GYRE_TRY(gyre_plan_fitted(c, plan, cell, (gyre_stream)i, &ignored, err));
-        if (arm->fitted[i].selector == NULL)
+        GYRE_TRY(gyre_plan_fitted(c, plan, cell, layer, (gyre_stream)i, &ignored, err));
+        if (arm->fitted[i].selector == NULL || ignored.count == 0)
             continue;
-        gyre_fitted_want want = fitted_want(c, plan, cell, (gyre_stream)i);
-        GYRE_TRY(gyre_fitted_saw(plan->fitted[2 * plan->cell_point[cell] + (size_t)i], &want, source->documents, source->n_documents, &seen, err));
+        gyre_fitted_want want = fitted_want(c, plan, cell, layer, (gyre_stream)i);
+        GYRE_TRY(gyre_fitted_saw(plan->fitted[2 * plan->cell_point[cell] + (size_t)i], &want, names, n_names, &seen, err));
         if (seen != NULL && !c->leak)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s, %s: the parameters of %s#%s were found on document '%s', which is evaluated here: name source.evaluation without it, or say leak: deliberate", arm->name,
                       i == GYRE_K ? "K" : "V", arm->fitted[i].file.path, arm->fitted[i].selector, seen);

@@ -17,10 +17,21 @@ typedef struct gyre_search {
     char *dirs[GYRE_PLAN_DIRS]; /* absolute; NULL where there are fewer */
 } gyre_search;
 
+/* A model that is run: where it and its texts are, and the chunks. Its `capture` holds the facts of all layers and no rows that count. */
+typedef struct gyre_plan_model {
+    char *path, *texts[GYRE_CONFIG_TEXTS];
+    size_t n_texts, n_vocabulary, context, block;
+    size_t *chunk_text, *chunk_number; /* [n_documents]: which text, and which chunk of it */
+    size_t n_layers;          /* of the model */
+    gyre_capture *fit;        /* rows that arms are fitted to, of the same model; NULL where there are none */
+    size_t *fit_layer;        /* [n_layers]: place in `fit`; SIZE_MAX where it has not the layer */
+} gyre_plan_model;
+
 typedef struct gyre_plan_source {
+    gyre_plan_model *model;   /* NULL: the capture is evaluated */
     gyre_capture *capture;
     size_t n_layers;
-    size_t *layer_index; /* places in the capture, per planned layer */
+    size_t *layer_index; /* places in the capture, per planned layer; NULL for a model, whose cells are blocks */
     size_t *documents[GYRE_USES]; /* document places, by use */
     gyre_split split;             /* the same, with their numbers */
 } gyre_plan_source;
@@ -30,7 +41,7 @@ typedef struct gyre_plan {
     size_t n_sources;
     gyre_plan_source *sources;
     size_t *cell_point; /* per cell: index into config->points */
-    size_t *cell_layer; /* per cell: index into the source's planned layers */
+    size_t *cell_layer; /* per cell: index into the source's planned layers, or the block */
     gyre_fitted **fitted; /* [point][stream]: results files whose parameters are taken over, or NULL; the first that names a file owns it */
     size_t n_points;
     bool *cell_leaks; /* per cell: parameters that it takes over were found on documents that it evaluates */
@@ -40,8 +51,14 @@ typedef struct gyre_plan {
 gyre_status gyre_plan_make(const gyre_config *config, const gyre_search *search, gyre_plan **out, gyre_error *err);
 void gyre_plan_free(gyre_plan *plan);
 
-/* What a cell's stream takes over from another run; borrowed from the plan. */
-gyre_status gyre_plan_fitted(const gyre_config *config, const gyre_plan *plan, size_t cell, gyre_stream stream, gyre_fits *out, gyre_error *err);
+/* What a cell's stream takes over from another run at a layer (its place in the source's capture); borrowed from the plan. */
+gyre_status gyre_plan_fitted(const gyre_config *config, const gyre_plan *plan, size_t cell, size_t layer, gyre_stream stream, gyre_fits *out, gyre_error *err);
+
+/* Place in the source's capture of a cell's layer, where the source is a capture. */
+size_t gyre_plan_layer(const gyre_plan *plan, size_t cell);
+
+/* Finds a file from the search folders: the first place where it can be read. `what` names it in the message ("capture", "text"). */
+gyre_status gyre_search_find(const gyre_search *search, const char *name, const char *what, char *path, size_t size, gyre_error *err);
 
 /* Fits of a cell (heads that learn together are one) and their steps at most, or draws; 0 where nothing is learned or drawn. */
 typedef struct gyre_plan_fits {
