@@ -200,7 +200,7 @@ static gyre_status decode_all(session *s, gyre_error *err)
     gyre_engine_set_hook(s->engine, GYRE_ENGINE_KEYS | GYRE_ENGINE_VALUES | GYRE_ENGINE_QUERIES, s->wanted, on_rows, s);
     for (s->document = 0; s->document < s->request->n_texts; s->document++) {
         gyre_log_progress(s->log, "documents", s->document, s->request->n_texts);
-        GYRE_TRY(gyre_engine_decode(s->engine, s->token_id + s->document * n, n, n - 1, err));
+        GYRE_TRY(gyre_engine_decode(s->engine, &(gyre_engine_chunk){.tokens = s->token_id + s->document * n, .n_tokens = n}, err));
     }
     gyre_log_progress(s->log, "documents", s->document, s->request->n_texts);
     for (size_t i = 0; i < s->data.n_layers; i++)

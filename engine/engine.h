@@ -1,8 +1,8 @@
-/* A language model whose KV cache can be watched.
+/* A language model whose KV cache can be watched and rewritten.
  *
- * open, describe, tokenize, decode a chunk, logits, hook (and close). One implementation on libllama (engine_llama.c), one that says that there is
+ * open, describe, tokenize, self-test, decode a chunk, hook, write (and close). One implementation on libllama (engine_llama.c), one that says that there is
  * none (engine_none.c). Fixed settings, because anything else changes numbers: processor only, no repacked weights, flash attention off, keys and
- * values cached as binary32, one chunk = one batch, cache emptied before each chunk.
+ * values cached as binary32, cache emptied before each chunk.
  *
  * Errors: GYRE_E_INPUT (not a GGUF, damaged, text or context too short), GYRE_E_UNSUPPORTED (no libllama, or a graph this code does not know),
  * GYRE_E_NAN is the caller's to find. libllama may call abort() on a hostile file: gyre_capture_run therefore works in a child process.
@@ -42,13 +42,15 @@ typedef enum gyre_engine_event {
     GYRE_ENGINE_VALUES = 2,           /* rows written to the V cache */
     GYRE_ENGINE_QUERIES = 4,          /* final queries, with score scale and window */
     GYRE_ENGINE_SCORES = 8,           /* with QUERIES: also the graph's own q.k */
-    GYRE_ENGINE_KEYS_BEFORE_ROPE = 16 /* what RoPE gets, where the graph names it (llama, qwen2) */
+    GYRE_ENGINE_KEYS_BEFORE_ROPE = 16, /* what RoPE gets, where the graph names it (llama, qwen2) */
+    GYRE_ENGINE_QUERIES_AT_ROPE = 32   /* queries as RoPE leaves them, before the graph's own scaling; gyre_engine_write_queries may replace them */
 } gyre_engine_event;
 
-/* One event: rows[token][head][dim] of one layer, valid during the call. */
+/* One event: rows[token][head][dim] of one layer, valid during the call. Token i of it stands at position first + i of the chunk. */
 typedef struct gyre_engine_rows {
     gyre_engine_event event;
     uint32_t layer;
+    size_t first;
     size_t n_tokens, n_heads, dim;
     const float *rows;
     /* KEYS */
@@ -77,13 +79,34 @@ gyre_status gyre_engine_tokenize(gyre_engine *engine, const char *text, size_t s
 /* Calls fn for these events (or-ed gyre_engine_event) in the layers marked in `layers` (NULL: all). events 0 takes the hook away. */
 void gyre_engine_set_hook(gyre_engine *engine, unsigned events, const bool *layers, gyre_engine_hook fn, void *user);
 
-/* Runs one chunk from an empty cache. Logits are kept from token first_logit on. Fails where the graph does not write one K and one V block per layer. */
-gyre_status gyre_engine_decode(gyre_engine *engine, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err);
+/* Inside a hook for KEYS or VALUES alone: replaces what the layer's cache holds at positions first..first+n-1 (at most the last token of the event), rows[token][head][dim], before attention
+ * reads it. Keys may still be replaced at the VALUES of the same layer and batch, which come after them. GYRE_E_INTERNAL elsewhere. */
+gyre_status gyre_engine_write(gyre_engine *engine, gyre_stream stream, uint32_t layer, size_t first, size_t n, const float *rows, gyre_error *err);
+
+/* Inside a hook for QUERIES_AT_ROPE alone: replaces the queries of the event, rows[token][head][dim]. */
+gyre_status gyre_engine_write_queries(gyre_engine *engine, const float *rows, gyre_error *err);
+
+/* logits[count][n_vocabulary] of tokens first..first+count-1, valid during the call. */
+typedef gyre_status (*gyre_engine_take_logits)(void *user, size_t first, size_t count, const float *logits, gyre_error *err);
+
+typedef struct gyre_engine_chunk {
+    const int32_t *tokens;
+    size_t n_tokens;
+    size_t batch;                /* tokens given to the graph at a time; 0: all at once */
+    size_t first_logit;          /* logits of tokens first_logit..end_logit-1 are wanted */
+    size_t end_logit;            /* at most n_tokens; not above first_logit: none */
+    gyre_engine_take_logits take; /* called batch after batch, in order; what it returns ends the chunk */
+    void *user;
+} gyre_engine_chunk;
+
+/* Runs one chunk from an empty cache. Fails where the graph does not write one K and one V block per layer and batch. */
+gyre_status gyre_engine_decode(gyre_engine *engine, const gyre_engine_chunk *chunk, gyre_error *err);
+
+/* Is this a model whose cache the hook sees whole? Runs these tokens without a hook and with one that writes every row back as it is: all logits must be equal bit for bit, one K and one V block
+ * be seen per layer, and every layer's facts be readable. GYRE_E_UNSUPPORTED with what was found otherwise (latent, hybrid or shared caches). Takes the hook away. */
+gyre_status gyre_engine_self_test(gyre_engine *engine, const int32_t *tokens, size_t n_tokens, gyre_error *err);
 
 /* What libllama is to call with its last words before it aborts (process-wide; for child processes). */
 void gyre_engine_on_abort(void (*last_words)(const char *message));
-
-/* n_vocabulary logits of token `index` of the last chunk (index >= first_logit), until the next decode; NULL if there are none. */
-const float *gyre_engine_logits(gyre_engine *engine, size_t index);
 
 #endif

@@ -4,10 +4,14 @@
  *   K, V      SET_ROWS nodes whose target is cache_k_l<N> / cache_v_l<N>: src[0] are the new rows, src[1] the cells
  *   RoPE      the ROPE node behind those rows: op_params and src[2] (there is no public getter, metadata may be silent or per layer)
  *   bias      the ADD right before RoPE
- *   Q         src[1] of the MUL_MAT kq-<N>: after norm, RoPE and the model's own scaling
+ *   Q         src[1] of the MUL_MAT kq-<N>: after norm, RoPE and the model's own scaling; as RoPE leaves them, the ROPE node Qcur-<N>
  *   scale     op_params of SOFT_MAX kq_soft_max-<N>; the sliding window is read from its mask
  * The callback is asked about every node of the graph ("ask"), and shown those it wants once they are computed. It must never answer false to the
- * second: that silently drops the rest of the graph. Errors are kept and returned after the chunk.
+ * second: that silently drops the rest of the graph. Errors are kept and returned after the batch. What the hook writes into a shown node, or into the
+ * cache behind it, is what the rest of the graph reads: everything up to that node is computed, and nothing after it.
+ *
+ * A chunk in batches of B tokens is one llama_decode after another without clearing the cache between them. Token i of the chunk must be cached in cell i
+ * (checked for every write). With flash attention off the V cache is transposed: value c of cell i stands at c * cells + i.
  *
  * Refused, because attention would not be softmax(scale q.k + causal mask): soft-capped scores, ALiBi, attention sinks, other masks, MLA, recurrent
  * or shared caches. Not here: model quality (perplexity), GPU.
@@ -25,7 +29,9 @@
 #include <ggml.h>
 #include <llama.h>
 
-enum { TEXT = 256, FLAGS_TEXT = 1024, MAX_WALK = 16, MAX_TEXT_BYTES = 1 << 30 };
+#include "core/sha256.h"
+
+enum { TEXT = 256, FLAGS_TEXT = 1024, MAX_WALK = 16, MAX_TEXT_BYTES = 1 << 30, TILE_VALUES = 16, TILE_TOKENS = 64 };
 
 /* What a layer's graph says about it; read once. */
 typedef struct layer_facts {
@@ -33,7 +39,17 @@ typedef struct layer_facts {
     gyre_rope rope;
     float *factors, *bias;
     size_t n_kv_heads;
+    unsigned n_k, n_v; /* cache writes met in this batch */
+    bool has_query;    /* a ROPE node Qcur met in this batch */
 } layer_facts;
+
+/* What the cache of one stream of a layer looks like: cells from->data, heads of dim floats each. */
+typedef struct cache_block {
+    const struct ggml_tensor *write; /* its SET_ROWS node */
+    uint32_t layer;
+    size_t n_heads, dim, n_cells;
+    bool transposed;
+} cache_block;
 
 struct gyre_engine {
     struct llama_model *model;
@@ -51,8 +67,11 @@ struct gyre_engine {
     void *user;
 
     layer_facts *layers;
-    size_t n_now;   /* tokens of the chunk under way */
-    size_t n_writes; /* SET_ROWS nodes met in it */
+    size_t first, n_now; /* tokens of the batch under way: first..first+n_now-1 of the chunk */
+    cache_block blocks[2]; /* by gyre_stream: what was written last */
+    unsigned inside;       /* the event whose hook is running, 0 outside */
+    const struct ggml_tensor *shown; /* its node */
+    uint32_t shown_layer;
     float *rows, *scores;
     size_t rows_capacity, scores_capacity;
     gyre_engine_rows queries; /* from kq, completed at the softmax */
@@ -60,7 +79,7 @@ struct gyre_engine {
     gyre_error fault;
 };
 
-typedef enum node_kind { NODE_OTHER, NODE_K, NODE_V, NODE_KQ, NODE_SOFTMAX, NODE_BEFORE_ROPE } node_kind;
+typedef enum node_kind { NODE_OTHER, NODE_K, NODE_V, NODE_KQ, NODE_SOFTMAX, NODE_BEFORE_ROPE, NODE_Q_ROPE } node_kind;
 
 /* ---- reading nodes ---- */
 
@@ -90,6 +109,8 @@ static node_kind classify(const gyre_engine *e, const struct ggml_tensor *t, uin
         kind = NODE_SOFTMAX;
     } else if (t->op == GGML_OP_RESHAPE && numbered(t->name, "Kcur-", layer) && (size_t)t->ne[2] == e->n_now) {
         kind = NODE_BEFORE_ROPE;
+    } else if (t->op == GGML_OP_ROPE && numbered(t->name, "Qcur-", layer)) {
+        kind = NODE_Q_ROPE;
     }
     return kind != NODE_OTHER && *layer < e->info.n_layers ? kind : NODE_OTHER;
 }
@@ -98,11 +119,12 @@ static bool wants(const gyre_engine *e, node_kind kind, uint32_t layer)
 {
     static const unsigned events_of[] = {
         [NODE_OTHER] = 0,
-        [NODE_K] = GYRE_ENGINE_KEYS | GYRE_ENGINE_QUERIES,
+        [NODE_K] = GYRE_ENGINE_KEYS | GYRE_ENGINE_VALUES | GYRE_ENGINE_QUERIES, /* the others need its facts, and may write it */
         [NODE_V] = GYRE_ENGINE_VALUES,
         [NODE_KQ] = GYRE_ENGINE_QUERIES,
         [NODE_SOFTMAX] = GYRE_ENGINE_QUERIES,
         [NODE_BEFORE_ROPE] = GYRE_ENGINE_KEYS_BEFORE_ROPE,
+        [NODE_Q_ROPE] = GYRE_ENGINE_QUERIES_AT_ROPE,
     };
     return (e->events & events_of[kind]) != 0 && (e->wanted == NULL || e->wanted[layer]);
 }
@@ -120,18 +142,20 @@ static const struct ggml_tensor *behind_views(const struct ggml_tensor *t)
     return t;
 }
 
-/* The node at or behind t that shows its rows as [dim, heads, tokens]. */
+/* The node at or behind t that shows its rows as [dim, heads, tokens]. Of one token any shape would fit: the one with most heads is meant, but never
+ * heads of one value, as the flat rows of a transposed cache look. */
 static const struct ggml_tensor *split_in_heads(const struct ggml_tensor *t, size_t n_tokens)
 {
     int64_t total = ggml_nelements(t), n = (int64_t)n_tokens;
+    const struct ggml_tensor *best = NULL;
     for (int i = 0; i < MAX_WALK && t != NULL; i++) {
-        if (t->ne[2] == n && t->ne[3] == 1 && t->ne[0] * t->ne[1] * n == total)
-            return t;
+        if (t->ne[0] > 1 && t->ne[2] == n && t->ne[3] == 1 && t->ne[0] * t->ne[1] * n == total && (best == NULL || t->ne[1] > best->ne[1]))
+            best = t;
         if (!is_view(t))
-            return NULL;
+            break;
         t = t->src[0];
     }
-    return NULL;
+    return best;
 }
 
 /* Floats in main memory, whose bytes we may read. */
@@ -169,9 +193,17 @@ done:
     return st;
 }
 
-static gyre_status deliver(gyre_engine *e, const gyre_engine_rows *rows, gyre_error *err)
+/* Calls the hook, which may write to what `shown` stands for while it runs. */
+static gyre_status deliver(gyre_engine *e, const gyre_engine_rows *rows, const struct ggml_tensor *shown, gyre_error *err)
 {
-    return (e->events & (unsigned)rows->event) != 0 ? e->hook(e->user, rows, err) : GYRE_OK;
+    if ((e->events & (unsigned)rows->event) == 0)
+        return GYRE_OK;
+    e->inside = (unsigned)rows->event;
+    e->shown = shown;
+    e->shown_layer = rows->layer;
+    gyre_status st = e->hook(e->user, rows, err);
+    e->inside = 0;
+    return st;
 }
 
 /* ---- facts of a layer ---- */
@@ -255,26 +287,56 @@ done:
 
 /* ---- events ---- */
 
-/* The rows of a cache write, whatever its layout, as [token][head][dim]; every token must go to the cell of its own number. */
-static gyre_status gather_write(gyre_engine *e, const struct ggml_tensor *write, const struct ggml_tensor *heads, gyre_error *err)
+/* Token i of the batch must go to cell first + i; in a transposed cache every value has its own index. */
+static gyre_status check_cells(const gyre_engine *e, const cache_block *to, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const struct ggml_tensor *cells = to->write->src[1];
+    size_t width = to->n_heads * to->dim, per_token = to->transposed ? width : 1;
+    const char *next = cells->data;
+    for (size_t token = 0; token < e->n_now; token++)
+        for (size_t i = 0; i < per_token; i++, next += cells->nb[0]) {
+            int64_t found;
+            memcpy(&found, next, sizeof found);
+            size_t wanted = e->first + token + (to->transposed ? i * to->n_cells : 0);
+            if (found < 0 || (size_t)found != wanted)
+                GYRE_FAIL(GYRE_E_UNSUPPORTED, "token %zu is cached at %lld of '%s' instead of %zu", e->first + token, (long long)found,
+                          to->write->view_src->name, wanted);
+        }
+done:
+    return st;
+}
+
+/* Learns how a SET_ROWS node lays out the cache, and checks that this program can read and write it. */
+static gyre_status read_block(const gyre_engine *e, uint32_t layer, const struct ggml_tensor *write, const struct ggml_tensor *heads, cache_block *block,
+                              gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const struct ggml_tensor *source = write->src[0], *cells = write->src[1];
     size_t n0 = (size_t)source->ne[0], n1 = (size_t)source->ne[1], width = (size_t)(heads->ne[0] * heads->ne[1]);
-    size_t flat_cells = (size_t)ggml_nelements(write) / width;
-    if (!readable(source, GGML_TYPE_F32) || !readable(cells, GGML_TYPE_I64) || n0 * n1 != width * e->n_now || (size_t)cells->ne[0] != n1
-        || write->type != GGML_TYPE_F32 || flat_cells < e->n_now)
+    *block = (cache_block){.write = write, .layer = layer, .n_heads = (size_t)heads->ne[1], .dim = (size_t)heads->ne[0],
+                           .n_cells = (size_t)ggml_nelements(write) / width, .transposed = n0 == 1};
+    if (!readable(source, GGML_TYPE_F32) || !readable(cells, GGML_TYPE_I64) || !readable(write, GGML_TYPE_F32) || n0 * n1 != width * e->n_now
+        || (n0 != width && n0 != 1) || (size_t)cells->ne[0] != n1 || write->ne[0] != source->ne[0] || !ggml_is_contiguous(write)
+        || (size_t)ggml_nelements(write) != block->n_cells * width || block->n_cells < e->first + e->n_now)
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "the rows written to '%s' have a layout this program does not know", write->view_src->name);
-    GYRE_TRY(grow(&e->rows, &e->rows_capacity, n0 * n1, err));
-    for (size_t i1 = 0; i1 < n1; i1++) {
-        int64_t cell;
-        memcpy(&cell, (const char *)cells->data + i1 * cells->nb[0], sizeof cell);
-        size_t token = n0 == width ? i1 : i1 / width;
-        size_t found = n0 == width ? (size_t)cell : (size_t)cell % flat_cells; /* flat layout: one index per value of a transposed cache */
-        if (found != token)
-            GYRE_FAIL(GYRE_E_UNSUPPORTED, "token %zu is cached in cell %zu of '%s'", token, found, write->view_src->name);
-        for (size_t i0 = 0; i0 < n0; i0++)
-            e->rows[i1 * n0 + i0] = float_at(source, i0, i1, 0);
+    GYRE_TRY(check_cells(e, block, err));
+done:
+    return st;
+}
+
+/* The rows that a SET_ROWS node writes, as [token][head][dim]: both layouts read them token after token. In place where there are no gaps. */
+static gyre_status gather_write(gyre_engine *e, const struct ggml_tensor *source, const float **rows, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t n0 = (size_t)source->ne[0], n1 = (size_t)source->ne[1];
+    *rows = source->data;
+    if (!ggml_is_contiguous(source)) {
+        GYRE_TRY(grow(&e->rows, &e->rows_capacity, n0 * n1, err));
+        for (size_t i1 = 0; i1 < n1; i1++)
+            for (size_t i0 = 0; i0 < n0; i0++)
+                e->rows[i1 * n0 + i0] = float_at(source, i0, i1, 0);
+        *rows = e->rows;
     }
 done:
     return st;
@@ -284,45 +346,50 @@ static gyre_status on_write(gyre_engine *e, node_kind kind, uint32_t layer, cons
 {
     gyre_status st = GYRE_OK;
     layer_facts *facts = &e->layers[layer];
+    gyre_stream stream = kind == NODE_K ? GYRE_K : GYRE_V;
     const struct ggml_tensor *heads = split_in_heads(t->src[0], e->n_now);
     if (heads == NULL)
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "the rows written to '%s' do not come as heads", t->view_src->name);
     if (kind == NODE_K && !facts->known)
         GYRE_TRY(read_facts(facts, heads, err));
-    GYRE_TRY(gather_write(e, t, heads, err));
+    GYRE_TRY(read_block(e, layer, t, heads, &e->blocks[stream], err));
     gyre_engine_rows rows = {
         .event = kind == NODE_K ? GYRE_ENGINE_KEYS : GYRE_ENGINE_VALUES,
         .layer = layer,
+        .first = e->first,
         .n_tokens = e->n_now,
         .n_heads = (size_t)heads->ne[1],
         .dim = (size_t)heads->ne[0],
-        .rows = e->rows,
         .rope = kind == NODE_K ? &facts->rope : NULL,
         .bias = kind == NODE_K ? facts->bias : NULL,
         .n_kv_heads = (size_t)heads->ne[1],
     };
-    GYRE_TRY(deliver(e, &rows, err));
+    GYRE_TRY(gather_write(e, t->src[0], &rows.rows, err));
+    GYRE_TRY(deliver(e, &rows, t, err));
 done:
     return st;
 }
 
-/* A tensor that steps through dim, then tokens and heads in nb[token_axis], nb[head_axis], as [token][head][dim]. */
+/* A tensor that steps through dim, then tokens and heads in nb[token_axis], nb[head_axis], as [token][head][dim]; in place where it is that already. */
 static gyre_status gather_heads(gyre_engine *e, const struct ggml_tensor *t, bool heads_inside, gyre_engine_rows *rows, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t dim = (size_t)t->ne[0], heads = (size_t)t->ne[heads_inside ? 1 : 2], tokens = (size_t)t->ne[heads_inside ? 2 : 1];
-    if (!readable(t, GGML_TYPE_F32) || t->ne[3] != 1 || tokens != e->n_now)
+    size_t head_step = t->nb[heads_inside ? 1 : 2], token_step = t->nb[heads_inside ? 2 : 1];
+    if (!readable(t, GGML_TYPE_F32) || t->ne[3] != 1 || tokens != e->n_now || t->nb[0] != sizeof(float))
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "'%s' has a layout this program does not know", t->name);
-    GYRE_TRY(grow(&e->rows, &e->rows_capacity, dim * heads * tokens, err));
-    float *out = e->rows;
-    for (size_t token = 0; token < tokens; token++)
-        for (size_t head = 0; head < heads; head++)
-            for (size_t i = 0; i < dim; i++)
-                *out++ = heads_inside ? float_at(t, i, head, token) : float_at(t, i, token, head);
+    rows->first = e->first;
     rows->n_tokens = tokens;
     rows->n_heads = heads;
     rows->dim = dim;
-    rows->rows = e->rows;
+    rows->rows = t->data;
+    if (!heads_inside || !ggml_is_contiguous(t)) {
+        GYRE_TRY(grow(&e->rows, &e->rows_capacity, dim * heads * tokens, err));
+        for (size_t token = 0; token < tokens; token++)
+            for (size_t head = 0; head < heads; head++)
+                memcpy(e->rows + (token * heads + head) * dim, (const char *)t->data + token * token_step + head * head_step, dim * sizeof(float));
+        rows->rows = e->rows;
+    }
 done:
     return st;
 }
@@ -339,7 +406,7 @@ static gyre_status on_kq(gyre_engine *e, uint32_t layer, const struct ggml_tenso
                   e->layers[layer].n_kv_heads);
     rows->n_cells = (size_t)t->ne[0];
     if ((e->events & GYRE_ENGINE_SCORES) != 0) {
-        if (!readable(t, GGML_TYPE_F32) || !ggml_is_contiguous(t) || rows->n_cells < e->n_now)
+        if (!readable(t, GGML_TYPE_F32) || !ggml_is_contiguous(t) || rows->n_cells < e->first + e->n_now)
             GYRE_FAIL(GYRE_E_UNSUPPORTED, "'%s' has a layout this program does not know", t->name);
         size_t count = (size_t)ggml_nelements(t);
         GYRE_TRY(grow(&e->scores, &e->scores_capacity, count, err));
@@ -359,25 +426,28 @@ static float mask_at(const struct ggml_tensor *mask, size_t cell, size_t token)
     return ggml_fp16_to_fp32(half);
 }
 
-/* The mask must let token t see exactly the cells max(0, t - w + 1) .. t, for one w; *window = w, or 0 when nothing before t is ever hidden. */
+/* The mask must let the token at position p see exactly the cells max(0, p - w + 1) .. p, for one w; *window = w, or 0 when nothing before p is ever
+ * hidden. */
 static gyre_status read_window(const gyre_engine *e, const struct ggml_tensor *mask, uint32_t *window, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    size_t end = e->first + e->n_now;
     if (mask == NULL || !readable(mask, mask->type) || (mask->type != GGML_TYPE_F32 && mask->type != GGML_TYPE_F16) || (size_t)mask->ne[1] < e->n_now
-        || (size_t)mask->ne[0] < e->n_now)
+        || (size_t)mask->ne[0] < end)
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "attention without a mask that this program can read");
     size_t n_cells = (size_t)mask->ne[0], seen = 0;
     for (size_t cell = 0; cell < n_cells; cell++)
         seen += mask_at(mask, cell, e->n_now - 1) == 0.0f;
     for (size_t token = 0; token < e->n_now; token++)
         for (size_t cell = 0; cell < n_cells; cell++) {
-            bool expected = cell <= token && cell + seen > token;
+            size_t position = e->first + token;
+            bool expected = cell <= position && cell + seen > position;
             float value = mask_at(mask, cell, token);
             if (expected ? value != 0.0f : !(isinf(value) && value < 0))
-                GYRE_FAIL(GYRE_E_UNSUPPORTED, "the attention mask is neither causal nor a sliding window (token %zu, cell %zu: %g)", token, cell,
+                GYRE_FAIL(GYRE_E_UNSUPPORTED, "the attention mask is neither causal nor a sliding window (token %zu, cell %zu: %g)", position, cell,
                           (double)value);
         }
-    *window = seen < e->n_now ? (uint32_t)seen : 0;
+    *window = seen < end ? (uint32_t)seen : 0;
 done:
     return st;
 }
@@ -395,18 +465,20 @@ static gyre_status on_softmax(gyre_engine *e, uint32_t layer, const struct ggml_
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "the softmax adds ALiBi slopes");
     e->queries.score_scale = op_float(t, 0);
     GYRE_TRY(read_window(e, t->src[1], &e->queries.sliding_window, err));
-    GYRE_TRY(deliver(e, &e->queries, err));
+    GYRE_TRY(deliver(e, &e->queries, t, err));
 done:
     return st;
 }
 
-static gyre_status on_before_rope(gyre_engine *e, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
+/* Keys before RoPE, or queries after it: nodes that show heads. */
+static gyre_status on_heads(gyre_engine *e, gyre_engine_event event, uint32_t layer, const struct ggml_tensor *t, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_engine_rows rows = {.event = GYRE_ENGINE_KEYS_BEFORE_ROPE, .layer = layer};
+    gyre_engine_rows rows = {.event = event, .layer = layer};
     GYRE_TRY(gather_heads(e, t, true, &rows, err));
-    rows.n_kv_heads = rows.n_heads;
-    GYRE_TRY(deliver(e, &rows, err));
+    if (event == GYRE_ENGINE_KEYS_BEFORE_ROPE)
+        rows.n_kv_heads = rows.n_heads;
+    GYRE_TRY(deliver(e, &rows, t, err));
 done:
     return st;
 }
@@ -422,11 +494,20 @@ static gyre_status on_data(gyre_engine *e, node_kind kind, uint32_t layer, const
     case NODE_SOFTMAX:
         return on_softmax(e, layer, t, err);
     case NODE_BEFORE_ROPE:
-        return on_before_rope(e, layer, t, err);
+        return on_heads(e, GYRE_ENGINE_KEYS_BEFORE_ROPE, layer, t, err);
+    case NODE_Q_ROPE:
+        return on_heads(e, GYRE_ENGINE_QUERIES_AT_ROPE, layer, t, err);
     case NODE_OTHER:
         break;
     }
     return GYRE_OK;
+}
+
+static void count_node(gyre_engine *e, node_kind kind, uint32_t layer)
+{
+    e->layers[layer].n_k += kind == NODE_K;
+    e->layers[layer].n_v += kind == NODE_V;
+    e->layers[layer].has_query |= kind == NODE_Q_ROPE;
 }
 
 static bool on_node(struct ggml_tensor *t, bool ask, void *user)
@@ -434,8 +515,10 @@ static bool on_node(struct ggml_tensor *t, bool ask, void *user)
     gyre_engine *e = user;
     uint32_t layer = 0;
     node_kind kind = classify(e, t, &layer);
+    if (kind == NODE_OTHER)
+        return !ask;
     if (ask) {
-        e->n_writes += kind == NODE_K || kind == NODE_V;
+        count_node(e, kind, layer);
         return e->fault_status == GYRE_OK && wants(e, kind, layer);
     }
     if (e->fault_status == GYRE_OK) {
@@ -638,34 +721,71 @@ done:
     return st;
 }
 
-static gyre_status fill_batch(gyre_engine *e, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err)
+static gyre_status check_chunk(const gyre_engine *e, const gyre_engine_chunk *chunk, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    if (n_tokens < 2 || n_tokens > e->max_tokens)
-        GYRE_FAIL(GYRE_E_INTERNAL, "a chunk of %zu tokens in an engine opened for 2 to %zu", n_tokens, e->max_tokens);
-    for (size_t i = 0; i < n_tokens; i++) {
-        if (tokens[i] < 0 || (uint32_t)tokens[i] >= e->info.n_vocabulary)
-            GYRE_FAIL(GYRE_E_INPUT, "token %zu is %ld, outside the vocabulary of %lu", i, (long)tokens[i], (unsigned long)e->info.n_vocabulary);
-        e->batch.token[i] = tokens[i];
-        e->batch.pos[i] = (llama_pos)i;
-        e->batch.n_seq_id[i] = 1;
-        e->batch.seq_id[i][0] = 0;
-        e->batch.logits[i] = i >= first_logit;
-    }
-    e->batch.logits[n_tokens - 1] = 1;
-    e->batch.n_tokens = (int32_t)n_tokens;
+    if (chunk->n_tokens < 2 || chunk->n_tokens > e->max_tokens)
+        GYRE_FAIL(GYRE_E_INTERNAL, "a chunk of %zu tokens in an engine opened for 2 to %zu", chunk->n_tokens, e->max_tokens);
+    if (chunk->end_logit > chunk->n_tokens || (chunk->end_logit > chunk->first_logit && chunk->take == NULL))
+        GYRE_FAIL(GYRE_E_INTERNAL, "logits %zu to %zu of a chunk of %zu tokens, or nobody to take them", chunk->first_logit, chunk->end_logit,
+                  chunk->n_tokens);
+    for (size_t i = 0; i < chunk->n_tokens; i++)
+        if (chunk->tokens[i] < 0 || (uint32_t)chunk->tokens[i] >= e->info.n_vocabulary)
+            GYRE_FAIL(GYRE_E_INPUT, "token %zu is %ld, outside the vocabulary of %lu", i, (long)chunk->tokens[i], (unsigned long)e->info.n_vocabulary);
 done:
     return st;
 }
 
-gyre_status gyre_engine_decode(gyre_engine *e, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err)
+/* Tokens first..first+n-1; returns how many logits they give. */
+static size_t fill_batch(gyre_engine *e, const gyre_engine_chunk *chunk, size_t first, size_t n)
+{
+    size_t n_logits = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool wanted = first + i >= chunk->first_logit && first + i < chunk->end_logit;
+        e->batch.token[i] = chunk->tokens[first + i];
+        e->batch.pos[i] = (llama_pos)(first + i);
+        e->batch.n_seq_id[i] = 1;
+        e->batch.seq_id[i][0] = 0;
+        e->batch.logits[i] = wanted;
+        n_logits += wanted;
+    }
+    e->batch.n_tokens = (int32_t)n;
+    e->first = first;
+    e->n_now = n;
+    return n_logits;
+}
+
+/* One K and one V write in every layer, and the queries that were asked for. */
+static gyre_status check_graph(const gyre_engine *e, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    GYRE_TRY(fill_batch(e, tokens, n_tokens, first_logit, err));
-    llama_memory_clear(llama_get_memory(e->context), true);
-    e->n_now = n_tokens;
-    e->n_writes = 0;
+    size_t n_writes = 0;
+    bool all = true;
+    for (uint32_t i = 0; i < e->info.n_layers; i++) {
+        n_writes += e->layers[i].n_k + e->layers[i].n_v;
+        all = all && e->layers[i].n_k == 1 && e->layers[i].n_v == 1;
+    }
+    if (!all)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: its graph writes %zu cache blocks for %lu layers instead of one K and one V each (%s)",
+                  e->architecture, n_writes, (unsigned long)e->info.n_layers, "latent, shared or recurrent caches are not supported");
+    for (uint32_t i = 0; i < e->info.n_layers; i++)
+        if (wants(e, NODE_Q_ROPE, i) && !e->layers[i].has_query)
+            GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: layer %lu has no queries that leave a RoPE node named Qcur, so they cannot be rewritten there",
+                      e->architecture, (unsigned long)i);
+done:
+    return st;
+}
+
+static gyre_status run_batch(gyre_engine *e, const gyre_engine_chunk *chunk, size_t first, size_t n, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t n_logits = fill_batch(e, chunk, first, n);
+    for (uint32_t i = 0; i < e->info.n_layers; i++) {
+        e->layers[i].n_k = e->layers[i].n_v = 0;
+        e->layers[i].has_query = false;
+    }
     e->fault_status = GYRE_OK;
+    e->reason[0] = '\0';
     int32_t code = llama_decode(e->context, e->batch);
     if (e->fault_status != GYRE_OK) {
         if (err != NULL)
@@ -673,21 +793,163 @@ gyre_status gyre_engine_decode(gyre_engine *e, const int32_t *tokens, size_t n_t
         GYRE_TRY(e->fault_status);
     }
     if (code != 0)
-        GYRE_FAIL(GYRE_E_INTERNAL, "libllama failed on a chunk of %zu tokens (code %ld): %s", n_tokens, (long)code, e->reason);
-    if (e->n_writes != 2 * (size_t)e->info.n_layers)
-        GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: its graph writes %zu cache blocks for %lu layers instead of one K and one V each (%s)",
-                  e->architecture,
-                  e->n_writes, (unsigned long)e->info.n_layers, "latent, shared or recurrent caches are not supported");
+        GYRE_FAIL(GYRE_E_INTERNAL, "libllama failed on tokens %zu to %zu of a chunk (code %ld): %s", first, first + n - 1, (long)code,
+                  e->reason[0] != '\0' ? e->reason : "it gave no reason");
+    GYRE_TRY(check_graph(e, err));
+    if (n_logits > 0) {
+        const float *logits = llama_get_logits(e->context);
+        if (logits == NULL)
+            GYRE_FAIL(GYRE_E_INTERNAL, "libllama has no logits of tokens %zu to %zu", first, first + n - 1);
+        GYRE_TRY(chunk->take(chunk->user, first > chunk->first_logit ? first : chunk->first_logit, n_logits, logits, err));
+    }
 done:
+    return st;
+}
+
+gyre_status gyre_engine_decode(gyre_engine *e, const gyre_engine_chunk *chunk, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t batch = chunk->batch == 0 ? chunk->n_tokens : chunk->batch;
+    GYRE_TRY(check_chunk(e, chunk, err));
+    llama_memory_clear(llama_get_memory(e->context), true);
+    for (size_t first = 0; first < chunk->n_tokens; first += batch) {
+        size_t left = chunk->n_tokens - first;
+        GYRE_TRY(run_batch(e, chunk, first, left < batch ? left : batch, err));
+    }
+done:
+    return st;
+}
+
+/* ---- writing ---- */
+
+/* dst[value][cell] = rows[token][value] in tiles: a line of the rows is read once, and neighbouring cells are written together. */
+static void write_transposed(float *dst, size_t n_cells, const float *rows, size_t n, size_t width)
+{
+    for (size_t v0 = 0; v0 < width; v0 += TILE_VALUES)
+        for (size_t t0 = 0; t0 < n; t0 += TILE_TOKENS) {
+            size_t v1 = v0 + TILE_VALUES < width ? v0 + TILE_VALUES : width, t1 = t0 + TILE_TOKENS < n ? t0 + TILE_TOKENS : n;
+            for (size_t v = v0; v < v1; v++)
+                for (size_t t = t0; t < t1; t++)
+                    dst[v * n_cells + t] = rows[t * width + v];
+        }
+}
+
+gyre_status gyre_engine_write(gyre_engine *e, gyre_stream stream, uint32_t layer, size_t first, size_t n, const float *rows, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const cache_block *to = &e->blocks[stream];
+    bool now = e->inside == GYRE_ENGINE_VALUES || (e->inside == GYRE_ENGINE_KEYS && stream == GYRE_K);
+    if (!now || layer != e->shown_layer || layer != to->layer)
+        GYRE_FAIL(GYRE_E_INTERNAL, "%s of layer %lu may be written in their own event only, keys in that of the values too", stream == GYRE_K ? "keys" : "values",
+                  (unsigned long)layer);
+    if (first > e->first + e->n_now || n > e->first + e->n_now - first)
+        GYRE_FAIL(GYRE_E_INTERNAL, "rows %zu to %zu written where %zu tokens are known", first, first + n, e->first + e->n_now);
+    size_t width = to->n_heads * to->dim;
+    float *cache = to->write->data;
+    if (to->transposed)
+        write_transposed(cache + first, to->n_cells, rows, n, width);
+    else
+        memcpy(cache + first * width, rows, n * width * sizeof *rows);
+done:
+    return st;
+}
+
+gyre_status gyre_engine_write_queries(gyre_engine *e, const float *rows, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const struct ggml_tensor *t = e->shown;
+    if (e->inside != GYRE_ENGINE_QUERIES_AT_ROPE)
+        GYRE_FAIL(GYRE_E_INTERNAL, "queries may be written in the event QUERIES_AT_ROPE only");
+    size_t dim = (size_t)t->ne[0], heads = (size_t)t->ne[1];
+    for (size_t token = 0; token < e->n_now; token++)
+        for (size_t head = 0; head < heads; head++)
+            memmove((char *)t->data + token * t->nb[2] + head * t->nb[1], rows + (token * heads + head) * dim, dim * sizeof *rows);
+done:
+    return st;
+}
+
+/* ---- self-test ---- */
+
+typedef struct trial {
+    gyre_engine *engine;
+    char (*digests)[GYRE_SHA256_HEX]; /* of every token's logits, without a hook */
+    bool compare;
+    size_t n_heads, dim; /* of the layer's keys */
+} trial;
+
+/* Keeps or compares digests instead of the logits: with a large vocabulary these take as much memory as the model. */
+static gyre_status take_digests(void *user, size_t first, size_t count, const float *logits, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    trial *t = user;
+    size_t n = t->engine->info.n_vocabulary;
+    for (size_t i = 0; i < count; i++) {
+        char digest[GYRE_SHA256_HEX];
+        GYRE_TRY(gyre_sha256_bytes(logits + i * n, n * sizeof *logits, t->compare ? digest : t->digests[first + i], err));
+        if (t->compare && strcmp(digest, t->digests[first + i]) != 0)
+            GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: writing every cached row back as it is changes the logits of token %zu", t->engine->architecture,
+                      first + i);
+    }
+done:
+    return st;
+}
+
+/* Does the cache hold these rows where gyre_engine_write would put them? */
+static bool holds(const gyre_engine *e, gyre_stream stream, const float *rows)
+{
+    const cache_block *b = &e->blocks[stream];
+    size_t width = b->n_heads * b->dim;
+    const float *cache = b->write->data;
+    for (size_t t = 0; t < e->n_now; t++)
+        for (size_t v = 0; v < width; v++) {
+            size_t at = b->transposed ? v * b->n_cells + e->first + t : (e->first + t) * width + v;
+            if (memcmp(cache + at, rows + t * width + v, sizeof *rows) != 0)
+                return false;
+        }
+    return true;
+}
+
+static gyre_status write_back(void *user, const gyre_engine_rows *rows, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    trial *t = user;
+    gyre_stream stream = rows->event == GYRE_ENGINE_KEYS ? GYRE_K : GYRE_V;
+    if (!holds(t->engine, stream, rows->rows))
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: the %s cache does not hold the rows that were written to it", t->engine->architecture,
+                  stream == GYRE_K ? "K" : "V");
+    if (stream == GYRE_K) {
+        t->n_heads = rows->n_heads;
+        t->dim = rows->dim;
+    } else if (rows->n_heads != t->n_heads || rows->dim != t->dim) {
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: %zu heads with keys of %zu, %zu with values of %zu coordinates", t->engine->architecture, t->n_heads,
+                  t->dim, rows->n_heads, rows->dim);
+    }
+    GYRE_TRY(gyre_engine_write(t->engine, stream, rows->layer, rows->first, rows->n_tokens, rows->rows, err));
+done:
+    return st;
+}
+
+gyre_status gyre_engine_self_test(gyre_engine *e, const int32_t *tokens, size_t n_tokens, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    trial t = {.engine = e};
+    gyre_engine_chunk chunk = {.tokens = tokens, .n_tokens = n_tokens, .end_logit = n_tokens, .take = take_digests, .user = &t};
+    GYRE_NEW(&t.digests, n_tokens);
+    gyre_engine_set_hook(e, 0, NULL, NULL, NULL);
+    GYRE_TRY(gyre_engine_decode(e, &chunk, err));
+    t.compare = true;
+    gyre_engine_set_hook(e, GYRE_ENGINE_KEYS | GYRE_ENGINE_VALUES, NULL, write_back, &t);
+    GYRE_TRY(gyre_engine_decode(e, &chunk, err));
+    for (uint32_t i = 0; i < e->info.n_layers; i++)
+        if (!e->layers[i].known)
+            GYRE_FAIL(GYRE_E_UNSUPPORTED, "architecture %s: nothing could be read about the keys of layer %lu", e->architecture, (unsigned long)i);
+done:
+    gyre_engine_set_hook(e, 0, NULL, NULL, NULL);
+    free(t.digests);
     return st;
 }
 
 void gyre_engine_on_abort(void (*last_words)(const char *message))
 {
     (void)ggml_set_abort_callback(last_words);
-}
-
-const float *gyre_engine_logits(gyre_engine *e, size_t index)
-{
-    return index < e->n_now && e->batch.logits[index] ? llama_get_logits_ith(e->context, (int32_t)index) : NULL;
 }

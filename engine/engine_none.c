@@ -49,23 +49,40 @@ void gyre_engine_set_hook(gyre_engine *engine, unsigned events, const bool *laye
     (void)user;
 }
 
-gyre_status gyre_engine_decode(gyre_engine *engine, const int32_t *tokens, size_t n_tokens, size_t first_logit, gyre_error *err)
+gyre_status gyre_engine_write(gyre_engine *engine, gyre_stream stream, uint32_t layer, size_t first, size_t n, const float *rows, gyre_error *err)
+{
+    (void)engine;
+    (void)stream;
+    (void)layer;
+    (void)first;
+    (void)n;
+    (void)rows;
+    return no_engine(err);
+}
+
+gyre_status gyre_engine_write_queries(gyre_engine *engine, const float *rows, gyre_error *err)
+{
+    (void)engine;
+    (void)rows;
+    return no_engine(err);
+}
+
+gyre_status gyre_engine_decode(gyre_engine *engine, const gyre_engine_chunk *chunk, gyre_error *err)
+{
+    (void)engine;
+    (void)chunk;
+    return no_engine(err);
+}
+
+gyre_status gyre_engine_self_test(gyre_engine *engine, const int32_t *tokens, size_t n_tokens, gyre_error *err)
 {
     (void)engine;
     (void)tokens;
     (void)n_tokens;
-    (void)first_logit;
     return no_engine(err);
 }
 
 void gyre_engine_on_abort(void (*last_words)(const char *message))
 {
     (void)last_words;
-}
-
-const float *gyre_engine_logits(gyre_engine *engine, size_t index)
-{
-    (void)engine;
-    (void)index;
-    return NULL;
 }

@@ -157,7 +157,7 @@ static record watch(const char *model, const int32_t *tokens, unsigned events, g
     record r = {.event = event, .layer = layer};
     must(gyre_engine_open(model, TOKENS, 2, &e, &err), &err);
     gyre_engine_set_hook(e, events, NULL, keep, &r);
-    must(gyre_engine_decode(e, tokens, TOKENS, TOKENS - 1, &err), &err);
+    must(gyre_engine_decode(e, &(gyre_engine_chunk){.tokens = tokens, .n_tokens = TOKENS}, &err), &err);
     gyre_engine_close(e);
     assert_int_equal(r.calls, 1);
     return r;
@@ -374,30 +374,53 @@ static gyre_status look_on(void *user, const gyre_engine_rows *rows, gyre_error 
     return GYRE_OK;
 }
 
+/* Where the logits of the last token go. */
+typedef struct last_logits {
+    size_t n;
+    float *logits;
+    unsigned calls;
+} last_logits;
+
+static gyre_status take_last(void *user, size_t first, size_t count, const float *logits, gyre_error *err)
+{
+    (void)err;
+    last_logits *to = user;
+    assert_int_equal(first, TOKENS - 1);
+    assert_int_equal(count, 1);
+    memcpy(to->logits, logits, to->n * sizeof *logits);
+    to->calls++;
+    return GYRE_OK;
+}
+
 static void watching_changes_nothing(void **state)
 {
     const fixture *f = *state;
     char path[PATH];
     gyre_error err = {0};
     int32_t tokens[TOKENS];
-    unsigned seen = 0, all = GYRE_ENGINE_KEYS | GYRE_ENGINE_VALUES | GYRE_ENGINE_QUERIES | GYRE_ENGINE_KEYS_BEFORE_ROPE;
+    unsigned seen = 0, all = GYRE_ENGINE_KEYS | GYRE_ENGINE_VALUES | GYRE_ENGINE_QUERIES | GYRE_ENGINE_KEYS_BEFORE_ROPE
+        | GYRE_ENGINE_QUERIES_AT_ROPE;
     gyre_engine *e = NULL;
     make_model(f, "model.gguf", &llama_model, path);
     for (int i = 0; i < TOKENS; i++)
         tokens[i] = 3 + i * 37 % 256;
     must(gyre_engine_open(path, TOKENS, 1, &e, &err), &err);
     size_t n = gyre_engine_describe(e)->n_vocabulary;
-    float *bare = calloc(n, sizeof *bare);
+    float *bare = calloc(n, sizeof *bare), *watched = calloc(n, sizeof *watched);
     assert_non_null(bare);
-    must(gyre_engine_decode(e, tokens, TOKENS, TOKENS - 1, &err), &err);
-    assert_null(gyre_engine_logits(e, 0));
-    memcpy(bare, gyre_engine_logits(e, TOKENS - 1), n * sizeof *bare);
+    assert_non_null(watched);
+    last_logits last = {.n = n, .logits = bare};
+    gyre_engine_chunk chunk = {.tokens = tokens, .n_tokens = TOKENS, .first_logit = TOKENS - 1, .end_logit = TOKENS, .take = take_last, .user = &last};
+    must(gyre_engine_decode(e, &chunk, &err), &err);
     gyre_engine_set_hook(e, all | GYRE_ENGINE_SCORES, NULL, look_on, &seen);
-    must(gyre_engine_decode(e, tokens, TOKENS, TOKENS - 1, &err), &err);
+    last.logits = watched;
+    must(gyre_engine_decode(e, &chunk, &err), &err);
     assert_int_equal(seen, all);
-    assert_memory_equal(bare, gyre_engine_logits(e, TOKENS - 1), n * sizeof *bare);
+    assert_int_equal(last.calls, 2);
+    assert_memory_equal(bare, watched, n * sizeof *bare);
     gyre_engine_close(e);
     free(bare);
+    free(watched);
 }
 
 static void threads_change_nothing(void **state)
@@ -440,10 +463,11 @@ static void a_hooks_error_comes_back(void **state)
     make_model(f, "model.gguf", &llama_model, path);
     must(gyre_engine_open(path, 4, 1, &e, &err), &err);
     gyre_engine_set_hook(e, GYRE_ENGINE_KEYS, NULL, refuse, NULL);
-    assert_int_equal(gyre_engine_decode(e, tokens, 4, 3, &err), GYRE_E_NAN);
+    gyre_engine_chunk chunk = {.tokens = tokens, .n_tokens = 4};
+    assert_int_equal(gyre_engine_decode(e, &chunk, &err), GYRE_E_NAN);
     assert_string_equal(err.message, "seen enough");
     tokens[2] = 9999;
-    assert_int_equal(gyre_engine_decode(e, tokens, 4, 3, &err), GYRE_E_INPUT);
+    assert_int_equal(gyre_engine_decode(e, &chunk, &err), GYRE_E_INPUT);
     gyre_engine_close(e);
 }
 
