@@ -313,7 +313,9 @@ static void metric_entry(const gyre_metric_type *m, gyre_entry *e)
 {
     *e = (gyre_entry){.kind = "metric", .name = m->name, .summary = m->summary, .source = "docs/definitions.md"};
     fact(e, "unit", false, m->unit);
-    fact(e, "defined for arms that code", false, m->streams == GYRE_METRIC_OF_K ? "K" : "K or V");
+    bool tokens = m->reads & GYRE_METRIC_TOKENS;
+    fact(e, "of", false, tokens ? "a chunk of text, needs source.model" : "rows of a capture");
+    fact(e, "defined for arms that code", false, tokens ? "anything or nothing" : m->streams == GYRE_METRIC_OF_K ? "K" : "K or V");
     fact(e, "reads queries", false, (m->reads & GYRE_METRIC_QUERIES) ? "yes" : "no");
 }
 

@@ -313,7 +313,8 @@ static gyre_status measure_document(const gyre_layer *l, const gyre_arm *arm, co
         if (reads & GYRE_METRIC_QUERIES)
             GYRE_TRY(gyre_attention_decoded(&u, reads, w->attention, err));
         for (size_t m = 0; m < n_metrics; m++) {
-            bool defined = gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) && !(by_query && (metrics[m]->reads & GYRE_METRIC_ROWS));
+            bool defined = metrics[m]->measure != NULL && gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) &&
+                           !(by_query && (metrics[m]->reads & GYRE_METRIC_ROWS));
             cell->values[(m * l->n_evaluation + document) * l->n_heads + h] = defined ? metrics[m]->measure(&u) : (double)NAN;
         }
         *centred += u.error[GYRE_K] == 0.0 ? 0.0 : u.error[GYRE_K] / u.energy_centred[GYRE_K];

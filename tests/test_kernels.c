@@ -4,6 +4,7 @@
 #include "kernels/divergence.h"
 #include "kernels/matrix_row.h"
 #include "kernels/selected.h"
+#include "kernels/softmax.h"
 
 enum { MOST = 700, LARGEST = 576 };
 
@@ -113,10 +114,103 @@ static void rows_are_the_reference_bit_for_bit(void **state)
     free(values);
 }
 
+/* The exponential of the softmax by sums of one element, against libm in long double. Three fifths of the arguments are above -40, where weights matter. */
+static void exponential_is_libm(void **state)
+{
+    (void)state;
+    static const float maxima[] = {0.0f, 17.3f};
+    for (size_t m = 0; m < 2; m++)
+        for (size_t i = 0; i <= 300000; i++) {
+            float x = maxima[m] - (float)(i % 5 == 0 ? 0.7e-5 : i % 5 < 3 ? 13e-5 : 236e-5) * (float)i;
+            double below = (double)x - (double)maxima[m], got = gyre_softmax_sum(&x, maxima[m], 1);
+            long double wanted = expl((long double)below);
+            if (below < -708.0)
+                continue;
+            double ulp = ldexp(1.0, ilogb((double)wanted) - 52);
+            if (!(fabsl((long double)got - wanted) <= 1.1L * (long double)ulp))
+                fail_msg("exp(%.17g) = %.17g, expected %.17Lg", below, got, wanted);
+        }
+    static const float under[] = {-708.0f, -708.5f, -720.0f, -745.0f, -746.0f, -1e4f, -1e10f, -3.4e38f};
+    for (size_t i = 0; i < sizeof under / sizeof *under; i++) {
+        double got = gyre_softmax_sum(&under[i], 0.0f, 1);
+        assert_true(got >= 0.0 && got < 3.4e-308);
+    }
+    assert_true(gyre_softmax_sum(&maxima[1], maxima[1], 1) == 1.0);
+}
+
+/* One pair of rows, fast and reference: the same bits. The rows fill their allocations, so that a sanitizer sees a read beyond them. */
+static void same_softmax(const float *values, size_t n)
+{
+    float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
+    assert_true(a != NULL && b != NULL);
+    memcpy(a, values, n * sizeof *a);
+    memcpy(b, values + 1, n * sizeof *b);
+    size_t top = gyre_softmax_top(a, n), top_b = gyre_softmax_top(b, n), first = 0;
+    for (size_t j = 0; j < n; j++)
+        first = a[j] > a[first] ? j : first;
+    assert_true(top == first && top == gyre_softmax_top_ref(a, n) && top_b == gyre_softmax_top_ref(b, n));
+    double sum = gyre_softmax_sum(a, a[top], n), sum_ref = gyre_softmax_sum_ref(a, a[top], n), sum_b, sum_b_ref;
+    double change = gyre_softmax_against(a, a[top], b, b[top_b], n, &sum_b), change_ref = gyre_softmax_against_ref(a, a[top], b, b[top_b], n, &sum_b_ref);
+    double alone = gyre_softmax_sum(b, b[top_b], n);
+    if (memcmp(&sum, &sum_ref, sizeof sum) != 0 || memcmp(&change, &change_ref, sizeof change) != 0 || memcmp(&sum_b, &sum_b_ref, sizeof sum_b) != 0 || memcmp(&sum_b, &alone, sizeof alone) != 0)
+        fail_msg("%zu logits: sums %.17g %.17g, change %.17g %.17g, other sums %.17g %.17g %.17g", n, sum, sum_ref, change, change_ref, sum_b, sum_b_ref, alone);
+    assert_true(gyre_softmax_against(a, a[top], a, a[top], n, &sum_b) == 0.0 && sum_b == sum);
+    long double plain = 0.0L, plain_change = 0.0L, size = 0.0L;
+    for (size_t j = 0; j < n; j++) {
+        long double x = (long double)a[j] - (long double)a[top], y = (long double)b[j] - (long double)b[top_b];
+        plain += expl(x);
+        plain_change += expl(x) * (x - y);
+        size += expl(x) * fabsl(x - y);
+    }
+    CHECK_CLOSE(sum, (double)plain, 2e-15, 0);
+    CHECK_CLOSE(change, (double)plain_change, 0, 4e-15 * (double)size + 1e-300);
+    free(b);
+    free(a);
+}
+
+static void softmax_is_the_reference_bit_for_bit(void **state)
+{
+    (void)state;
+    enum { LONGEST = 50021 };
+    static const float sizes[] = {1e-3f, 1.0f, 6.0f, 300.0f, 1e4f};
+    float *values = malloc((LONGEST + 1) * sizeof *values);
+    assert_non_null(values);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        normals(values, LONGEST + 1, 30 + (uint32_t)s);
+        for (size_t i = 0; i <= LONGEST; i++)
+            values[i] *= sizes[s];
+        for (size_t n = 1; n <= 67; n++)
+            same_softmax(values, n);
+        for (size_t n = 2040; n <= 2060; n++)
+            same_softmax(values, n);
+        same_softmax(values, LONGEST);
+    }
+    for (size_t i = 0; i <= LONGEST; i++) /* equal largest ones everywhere, zeros of both signs, the largest of floats */
+        values[i] = i % 3 == 0 ? 0.0f : i % 3 == 1 ? -0.0f : -3.4e38f;
+    for (size_t n = 1; n <= 67; n++)
+        same_softmax(values, n);
+    free(values);
+}
+
+/* At every place of rows of every remainder. */
+static void softmax_refuses_what_is_not_finite(void **state)
+{
+    (void)state;
+    float bad[] = {NAN, -NAN, INFINITY, -INFINITY}, row[67];
+    for (size_t n = 1; n <= 67; n++)
+        for (size_t at = 0; at < n; at++)
+            for (size_t k = 0; k < 4; k++) {
+                normals(row, n, 3);
+                row[at] = bad[k];
+                assert_true(gyre_softmax_top(row, n) == n && gyre_softmax_top_ref(row, n) == n);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(fast_is_reference), cmocka_unit_test(two_keys), cmocka_unit_test(extremes),
-                                       cmocka_unit_test(rows_are_the_reference_bit_for_bit)};
+                                       cmocka_unit_test(rows_are_the_reference_bit_for_bit), cmocka_unit_test(exponential_is_libm),
+                                       cmocka_unit_test(softmax_is_the_reference_bit_for_bit), cmocka_unit_test(softmax_refuses_what_is_not_finite)};
     (void)printf("kernels selected: %s\n", gyre_kernels_selected());
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
