@@ -309,7 +309,7 @@ gyre_status gyre_capture_run(const gyre_capture_request *request, gyre_log *log,
     GYRE_TRY(check_request(request, err));
     GYRE_TRY(check_output(request->output_path, err));
     (void)snprintf(what, sizeof what, "capturing from %s", request->model_path);
-    GYRE_TRY(gyre_child_run(work, &s, what, err));
+    GYRE_TRY(gyre_child_run(work, &s, what, NULL, err));
 done:
     return st;
 }

@@ -45,7 +45,7 @@ void gyre_child_last_words(const char *message)
 }
 
 /* Reads one report; false when the child died without one. Pointers in it (source file names) mean the same in parent and child. */
-static bool receive_report(int fd, gyre_error *report)
+static bool receive_report(int fd, pid_t child, const volatile sig_atomic_t *stop, gyre_error *report)
 {
     char *bytes = (char *)report;
     size_t got = 0;
@@ -55,6 +55,8 @@ static bool receive_report(int fd, gyre_error *report)
             got += (size_t)n;
         else if (n == 0 || errno != EINTR)
             return false;
+        else if (stop != NULL && *stop != 0)
+            (void)kill(child, SIGTERM);
     }
     return true;
 }
@@ -90,7 +92,7 @@ done:
     return st;
 }
 
-gyre_status gyre_child_run(gyre_child_work work, void *user, const char *what, gyre_error *err)
+gyre_status gyre_child_run(gyre_child_work work, void *user, const char *what, const volatile sig_atomic_t *stop, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_error report = {0};
@@ -107,7 +109,7 @@ gyre_status gyre_child_run(gyre_child_work work, void *user, const char *what, g
     }
     (void)close(ends[1]);
     ends[1] = -1;
-    bool reported = receive_report(ends[0], &report);
+    bool reported = receive_report(ends[0], child, stop, &report);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
     if (!reported)

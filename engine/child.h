@@ -8,14 +8,15 @@
 #ifndef GYRE_ENGINE_CHILD_H
 #define GYRE_ENGINE_CHILD_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "core/status.h"
 
 typedef gyre_status (*gyre_child_work)(void *user, gyre_error *err);
 
-/* `what` names the work in messages: "reading model.gguf". */
-gyre_status gyre_child_run(gyre_child_work work, void *user, const char *what, gyre_error *err);
+/* `what` names the work in messages: "reading model.gguf". Once *stop is set by a signal the child is ended (GYRE_E_INTERRUPTED); stop may be NULL. */
+gyre_status gyre_child_run(gyre_child_work work, void *user, const char *what, const volatile sig_atomic_t *stop, gyre_error *err);
 
 /* Inside the child: reports GYRE_E_INPUT with this message now, because abort() follows. Elsewhere it does nothing. */
 void gyre_child_last_words(const char *message);

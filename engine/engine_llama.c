@@ -563,14 +563,14 @@ static void meta_text(const struct llama_model *model, const char *key, char tex
         text[0] = '\0';
 }
 
-static void describe(gyre_engine *e, unsigned threads)
+static void describe(gyre_engine *e)
 {
     meta_text(e->model, "general.architecture", e->architecture);
     meta_text(e->model, "general.name", e->name);
     meta_text(e->model, "general.license", e->licence);
     if (llama_model_desc(e->model, e->file_type, sizeof e->file_type) < 0)
         e->file_type[0] = '\0';
-    (void)snprintf(e->flags, sizeof e->flags, "%s; %u threads, F32 cache, flash attention off, no repacked weights", llama_print_system_info(), threads);
+    (void)snprintf(e->flags, sizeof e->flags, "%s; F32 cache, flash attention off, no repacked weights", llama_print_system_info());
     e->info = (gyre_engine_info){
 #ifdef GYRE_LLAMA_HAS_VERSION
         .version = llama_version(),
@@ -591,7 +591,7 @@ static void describe(gyre_engine *e, unsigned threads)
     };
 }
 
-static gyre_status load_model(gyre_engine *e, const char *path, unsigned threads, gyre_error *err)
+static gyre_status load_model(gyre_engine *e, const char *path, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     struct llama_model_params params = llama_model_default_params();
@@ -601,7 +601,7 @@ static gyre_status load_model(gyre_engine *e, const char *path, unsigned threads
     if (e->model == NULL)
         GYRE_FAIL(GYRE_E_INPUT, "libllama cannot load %s: %s", path, e->reason[0] != '\0' ? e->reason : "it gave no reason");
     e->vocabulary = llama_model_get_vocab(e->model);
-    describe(e, threads);
+    describe(e);
     if (llama_model_has_encoder(e->model) || !llama_model_has_decoder(e->model) || llama_model_is_recurrent(e->model))
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "%s (%s) is not a decoder with a KV cache", path, e->architecture);
     if (e->max_tokens > e->info.n_context)
@@ -651,7 +651,7 @@ gyre_status gyre_engine_open(const char *path, size_t max_tokens, unsigned threa
     ggml_backend_load_all();
     llama_backend_init();
     llama_log_set(on_log, e);
-    GYRE_TRY(load_model(e, path, threads, err));
+    GYRE_TRY(load_model(e, path, err));
     GYRE_TRY(make_context(e, path, threads, err));
     *out = e;
 done:

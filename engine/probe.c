@@ -83,7 +83,7 @@ gyre_status gyre_probe_model(const gyre_probe_request *r, gyre_probe *out, gyre_
     if (r->n_texts == 0 || r->n_texts > GYRE_PROBE_TEXTS)
         GYRE_FAIL(GYRE_E_INTERNAL, "%zu texts", r->n_texts);
     (void)snprintf(what, sizeof what, "reading %s", r->model_path);
-    GYRE_TRY(gyre_child_run(in_child, &x, what, err));
+    GYRE_TRY(gyre_child_run(in_child, &x, what, NULL, err));
     *out = *x.seen;
     GYRE_TRY(take_facts(r, err));
 done:

@@ -140,7 +140,7 @@ gyre_status gyre_plan_estimate(const gyre_config *config, const gyre_plan *plan,
         const gyre_cell *cell = &plan->table->cells[i];
         if (i > 0 && cell->source != plan->table->cells[i - 1].source) /* another source, other shapes */
             memset(t.costs, 0, 2 * config->n_points * sizeof *t.costs);
-        if (cell->status != GYRE_CELL_SKIPPED)
+        if (cell->status != GYRE_CELL_SKIPPED && plan->sources[cell->source].model == NULL) /* in a model nothing is learned */
             GYRE_TRY(add_cell(&t, i, out, err));
     }
 done:

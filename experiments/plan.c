@@ -9,6 +9,7 @@
 
 #include "build_info.h"
 #include "experiments/cell.h"
+#include "experiments/plan_parts.h"
 #include "results/cells.h"
 
 /* ---- sources ---- */
@@ -202,21 +203,25 @@ done:
 /* ---- keys ---- */
 
 /* Everything that determines a cell's value, in a fixed order; nothing else. */
-static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_cell *cell, bool validates, char key[GYRE_SHA256_HEX], gyre_error *err)
+static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, bool validates, char key[GYRE_SHA256_HEX], gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_sha256 *h = NULL;
     GYRE_TRY(gyre_sha256_new(&h, err));
     gyre_sha256_add_text(h, GYRE_CELL_SCHEMA " " GYRE_CELL_VERSION);
     gyre_sha256_add_text(h, GYRE_VALUE_CODE);
-    gyre_sha256_add_text(h, source->digest);
-    gyre_sha256_add_uint(h, cell->layer);
+    if (model != NULL) {
+        gyre_plan_model_key(c, source, model, cell, h);
+    } else {
+        gyre_sha256_add_text(h, source->digest);
+        gyre_sha256_add_uint(h, cell->layer);
+    }
     gyre_sha256_add_text(h, cell->codec_k);
     gyre_sha256_add_text(h, cell->codec_v);
     gyre_sha256_add_uint(h, cell->seeded ? c->campaign_seed : 0);
     gyre_sha256_add_uint(h, cell->seed);
-    gyre_sha256_add_uint(h, source->n_documents);
-    for (size_t i = 0; i < source->n_documents; i++)
+    gyre_sha256_add_uint(h, model != NULL ? 0 : source->n_documents);
+    for (size_t i = 0; i < source->n_documents && model == NULL; i++)
         gyre_sha256_add_text(h, source->documents[i]);
     gyre_sha256_add_uint(h, source->n_calibration);
     for (size_t i = 0; i < source->n_calibration; i++)
@@ -282,31 +287,31 @@ gyre_plan_fits gyre_plan_count_fits(const gyre_arm *arm, size_t n_heads)
 }
 
 /* What a fit asks of the documents, known before anything is computed. */
-static gyre_status check_fit(const gyre_arm_point *p, const gyre_plan_source *s, const gyre_capture_data *info, const gyre_capture_layer *raw, gyre_error *err)
+gyre_status gyre_plan_check_fit(const gyre_arm *arm, const gyre_plan_source *s, const gyre_capture_data *info, const gyre_capture_layer *raw, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     for (int i = 0; i < 2; i++) {
-        const gyre_fit_spec *fit = &p->arm.fit[i];
-        unsigned uses = gyre_arm_uses(&p->arm, (gyre_stream)i);
+        const gyre_fit_spec *fit = &arm->fit[i];
+        unsigned uses = gyre_arm_uses(arm, (gyre_stream)i);
         size_t documents = s->split.use[fit->own.leak ? GYRE_USE_EVALUATE : GYRE_USE_CALIBRATE].count, total = documents * info->n_tokens, tokens = fit->own.tokens > 0 ? (size_t)fit->own.tokens : total;
-        size_t heads = p->arm.codes[i] ? heads_together(&p->arm.codec[i], raw->n_kv_heads) : 1, batch = (size_t)fit->own.batch;
-        bool whole = fit->objective->flags & GYRE_OBJECTIVE_DOCUMENTS, makes = (uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)) && p->arm.fitted[i].selector == NULL;
+        size_t heads = arm->codes[i] ? heads_together(&arm->codec[i], raw->n_kv_heads) : 1, batch = (size_t)fit->own.batch;
+        bool whole = fit->objective->flags & GYRE_OBJECTIVE_DOCUMENTS, makes = (uses & (GYRE_FIT_LEARNS | GYRE_FIT_DRAWS)) && arm->fitted[i].selector == NULL;
         if (uses != GYRE_FIT_NOTHING && tokens > total)
-            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.tokens asks for %zu tokens, and the %zu %s documents have %zu: name more documents, take a larger capture, or fewer tokens", p->arm.name,
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.tokens asks for %zu tokens, and the %zu %s documents have %zu: name more documents, take a larger capture, or fewer tokens", arm->name,
                       tokens, documents, fit->own.leak ? "evaluation" : "calibration", total);
         if (whole)
             tokens = (tokens + info->n_tokens - 1) / info->n_tokens * info->n_tokens;
         if (makes && (uses & GYRE_FIT_LEARNS) && batch > tokens * heads)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch asks for %zu rows, and the calibration set has %zu (%zu tokens of %zu heads that learn together): a smaller batch, batch: all, or more tokens",
-                      p->arm.name, batch, tokens * heads, tokens, heads);
+                      arm->name, batch, tokens * heads, tokens, heads);
         if (makes && (uses & GYRE_FIT_LEARNS) && batch > 0 && batch < heads && !whole)
-            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch of %zu rows is less than one for each of the %zu heads that learn together", p->arm.name, batch, heads);
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.batch of %zu rows is less than one for each of the %zu heads that learn together", arm->name, batch, heads);
         bool blind = makes && (uses & GYRE_FIT_LEARNS) && !fit->own.leak && s->split.use[GYRE_USE_VALIDATE].count == 0;
         if (blind && fit->own.keep == GYRE_KEEP_BEST)
             GYRE_FAIL(GYRE_E_CONFIG, "arm %s learns and keeps the best state on validation documents, and there is none (one calibration document): name source.calibration and source.validation, or "
-                      "say fit.keep: last", p->arm.name);
+                      "say fit.keep: last", arm->name);
         if (blind && fit->own.patience > 0)
-            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.patience looks at validation documents, and there is none: name source.calibration and source.validation, or say patience: off", p->arm.name);
+            GYRE_FAIL(GYRE_E_CONFIG, "arm %s: fit.patience looks at validation documents, and there is none: name source.calibration and source.validation, or say patience: off", arm->name);
     }
 done:
     return st;
@@ -395,52 +400,104 @@ static size_t seeds_of(const gyre_config *c, const gyre_arm_point *p)
     return p->seeded ? c->seeds : 1;
 }
 
+/* Why the arm's cells of a layer or block are SKIPPED; "" where they are not. Arms that cannot work for another reason are errors. */
+static gyre_status judge_point(const gyre_config *c, const gyre_plan *plan, size_t source, size_t layer, const gyre_arm_point *p, char why[GYRE_WHY], gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_plan_source *s = &plan->sources[source];
+    if (s->model != NULL)
+        return gyre_plan_model_applies(c, s, p, why, err);
+    const gyre_capture_data *info = gyre_capture_info(s->capture);
+    const gyre_capture_layer *raw = &info->layers[s->layer_index[layer]];
+    const gyre_arm *arm = gyre_arm_at(c, &p->arm, raw->layer);
+    gyre_plan_applies(arm, raw, info, why);
+    if (!why[0])
+        GYRE_TRY(gyre_plan_check_fit(arm, s, info, raw, err));
+done:
+    return st;
+}
+
+/* Codec of a stream as the cell's text has it. In a model all layers are in one cell, so the ranges of the arm are told too. */
+static gyre_status codec_text(const gyre_config *c, gyre_table *t, const gyre_arm *arm, bool model, uint32_t layer, gyre_stream stream, const char **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char *text = NULL;
+    size_t size = (size_t)GYRE_ARM_TEXT * (arm->n_ranges + 1) + 64, used;
+    GYRE_NEW(&text, size);
+    gyre_arm_canonical(model ? arm : gyre_arm_at(c, arm, layer), stream, text, size);
+    used = strlen(text);
+    for (size_t i = 0; model && i < arm->n_ranges; i++) {
+        const gyre_arm_range *r = &arm->ranges[i];
+        used += (size_t)snprintf(text + used, size - used, ";layers %u-%u=", r->first, r->last);
+        gyre_arm_canonical(gyre_arm_at(c, arm, r->first), stream, text + used, size - used);
+        used += strlen(text + used);
+    }
+    GYRE_TRY(gyre_table_text(t, text, out, err));
+done:
+    free(text);
+    return st;
+}
+
+static gyre_cell planned_cell(const gyre_plan *plan, size_t source, size_t layer, const gyre_arm_point *p)
+{
+    static const char *const streams[] = {"none", "k", "v", "kv"};
+    const gyre_plan_source *s = &plan->sources[source];
+    const gyre_source *out = &plan->table->sources[source];
+    gyre_cell cell = {.source = source,
+                      .layer = out->layers[layer],
+                      .streams = streams[(p->arm.codes[0] ? 1 : 0) + (p->arm.codes[1] ? 2 : 0)],
+                      .seeded = p->seeded,
+                      .flags = "",
+                      .payload_bits = (double)NAN,
+                      .side_bits = (double)NAN,
+                      .total_bits = (double)NAN,
+                      .read_bits = (double)NAN,
+                      .n_documents = out->n_documents,
+                      .n_heads = out->n_heads[layer]};
+    if (s->model != NULL) {
+        cell.first_document = layer * s->model->block;
+        cell.n_documents = out->n_documents - cell.first_document < s->model->block ? out->n_documents - cell.first_document : s->model->block;
+    }
+    return cell;
+}
+
+/* Parameters of other runs, at every layer that the cell is made of. */
+static gyre_status check_cell_fitted(const gyre_config *c, gyre_plan *plan, size_t cell, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_plan_source *s = &plan->sources[plan->table->cells[cell].source];
+    if (s->model == NULL)
+        return check_fitted(c, plan, cell, gyre_plan_layer(plan, cell), err);
+    for (size_t l = 0; l < s->model->n_layers; l++)
+        GYRE_TRY(check_fitted(c, plan, cell, l, err));
+done:
+    return st;
+}
+
 static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t source, size_t layer, size_t point, size_t *next, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_table *t = plan->table;
     const gyre_plan_source *s = &plan->sources[source];
-    const gyre_capture_data *info = gyre_capture_info(s->capture);
-    const gyre_capture_layer *raw = &info->layers[s->layer_index[layer]];
     const gyre_arm_point *p = &c->points[point];
-    static const char *const streams[] = {"none", "k", "v", "kv"};
-    char codec[GYRE_ARM_TEXT], why[GYRE_WHY];
-    const char *texts[2], *arm, *name, *reason;
-    for (int i = 0; i < 2; i++) {
-        gyre_arm_canonical(&p->arm, (gyre_stream)i, codec, sizeof codec);
-        GYRE_TRY(gyre_table_text(t, codec, &texts[i], err));
-    }
-    applies(&p->arm, raw, info, why);
-    if (!why[0])
-        GYRE_TRY(check_fit(p, s, info, raw, err));
-    GYRE_TRY(gyre_table_text(t, p->arm.name, &arm, err));
-    GYRE_TRY(gyre_table_text(t, p->point, &name, err));
-    GYRE_TRY(gyre_table_text(t, why, &reason, err));
+    gyre_cell model = planned_cell(plan, source, layer, p);
+    char why[GYRE_WHY] = "";
+    GYRE_TRY(judge_point(c, plan, source, layer, p, why, err));
+    GYRE_TRY(codec_text(c, t, &p->arm, s->model != NULL, model.layer, GYRE_K, &model.codec_k, err));
+    GYRE_TRY(codec_text(c, t, &p->arm, s->model != NULL, model.layer, GYRE_V, &model.codec_v, err));
+    GYRE_TRY(gyre_table_text(t, p->arm.name, &model.arm, err));
+    GYRE_TRY(gyre_table_text(t, p->point, &model.point, err));
+    GYRE_TRY(gyre_table_text(t, why, &model.reason, err));
+    model.status = why[0] ? GYRE_CELL_SKIPPED : GYRE_CELL_MISSING;
     for (size_t seed = 0; seed < seeds_of(c, p); seed++) {
         gyre_cell *cell = &t->cells[*next];
-        *cell = (gyre_cell){.source = source,
-                            .layer = raw->layer,
-                            .arm = arm,
-                            .point = name,
-                            .streams = streams[(p->arm.codes[0] ? 1 : 0) + (p->arm.codes[1] ? 2 : 0)],
-                            .codec_k = texts[0],
-                            .codec_v = texts[1],
-                            .seeded = p->seeded,
-                            .seed = (uint32_t)seed,
-                            .status = why[0] ? GYRE_CELL_SKIPPED : GYRE_CELL_MISSING,
-                            .reason = reason,
-                            .flags = "",
-                            .payload_bits = (double)NAN,
-                            .side_bits = (double)NAN,
-                            .total_bits = (double)NAN,
-                            .read_bits = (double)NAN,
-                            .n_documents = s->split.use[GYRE_USE_EVALUATE].count,
-                            .n_heads = raw->n_kv_heads};
-        GYRE_TRY(make_key(c, &t->sources[source], cell, gyre_plan_count_fits(&p->arm, 1).fits > 0, cell->key, err));
+        *cell = model;
+        cell->seed = (uint32_t)seed;
+        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, gyre_plan_count_fits(&p->arm, 1).fits > 0, cell->key, err));
         plan->cell_point[*next] = point;
         plan->cell_layer[*next] = layer;
         if (!why[0])
-            GYRE_TRY(check_fitted(c, plan, *next, err));
+            GYRE_TRY(check_cell_fitted(c, plan, *next, err));
         (*next)++;
     }
 done:
@@ -453,14 +510,14 @@ static gyre_status make_cells(const gyre_config *c, gyre_plan *plan, gyre_error 
     size_t count = 0, next = 0;
     for (size_t s = 0; s < plan->n_sources; s++)
         for (size_t p = 0; p < c->n_points; p++)
-            count += plan->sources[s].n_layers * seeds_of(c, &c->points[p]);
+            count += plan->table->sources[s].n_layers * seeds_of(c, &c->points[p]);
     GYRE_TRY(gyre_table_keep(plan->table, count, sizeof *plan->table->cells, &plan->table->cells, err));
     GYRE_NEW(&plan->cell_point, count);
     GYRE_NEW(&plan->cell_layer, count);
     GYRE_NEW(&plan->cell_leaks, count);
     plan->table->n_cells = count;
     for (size_t s = 0; s < plan->n_sources; s++)
-        for (size_t l = 0; l < plan->sources[s].n_layers; l++)
+        for (size_t l = 0; l < plan->table->sources[s].n_layers; l++)
             for (size_t p = 0; p < c->n_points; p++)
                 GYRE_TRY(fill_cells(c, plan, s, l, p, &next, err));
 done:
@@ -568,14 +625,19 @@ gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre
     GYRE_NEW(&plan, 1);
     GYRE_TRY(gyre_table_new(&plan->table, err));
     GYRE_TRY(fill_head(c, plan->table, err));
-    GYRE_NEW(&plan->sources, c->n_captures);
-    plan->n_sources = plan->table->n_sources = c->n_captures;
-    GYRE_TRY(gyre_table_keep(plan->table, c->n_captures, sizeof *plan->table->sources, &plan->table->sources, err));
-    for (size_t i = 0; i < c->n_captures; i++) {
-        GYRE_TRY(open_source(c, search, i, plan, err));
+    size_t n = c->model.n_models > 0 ? c->model.n_models : c->n_captures;
+    const char *const *names = c->model.n_models > 0 ? c->model.models : c->captures;
+    GYRE_NEW(&plan->sources, n);
+    plan->n_sources = plan->table->n_sources = n;
+    GYRE_TRY(gyre_table_keep(plan->table, n, sizeof *plan->table->sources, &plan->table->sources, err));
+    for (size_t i = 0; i < n; i++) {
+        if (c->model.n_models > 0)
+            GYRE_TRY(gyre_plan_open_model(c, search, i, plan, err));
+        else
+            GYRE_TRY(open_source(c, search, i, plan, err));
         for (size_t j = 0; j < i; j++)
             if (strcmp(plan->table->sources[i].digest, plan->table->sources[j].digest) == 0)
-                GYRE_FAIL(GYRE_E_CONFIG, "%s and %s hold the same data: comparisons would count it twice; name one", c->captures[j], c->captures[i]);
+                GYRE_FAIL(GYRE_E_CONFIG, "%s and %s hold the same data: comparisons would count it twice; name one", names[j], names[i]);
     }
     GYRE_TRY(open_fitted(c, plan, err));
     GYRE_TRY(make_cells(c, plan, err));
@@ -593,6 +655,7 @@ void gyre_plan_free(gyre_plan *plan)
         return;
     for (size_t i = 0; plan->sources != NULL && i < plan->n_sources; i++) {
         gyre_capture_close(plan->sources[i].capture);
+        gyre_plan_model_free(plan->sources[i].model);
         free(plan->sources[i].layer_index);
         for (int u = 0; u < GYRE_USES; u++)
             free(plan->sources[i].documents[u]);

@@ -20,7 +20,9 @@ typedef struct gyre_search {
 /* A model that is run: where it and its texts are, and the chunks. Its `capture` holds the facts of all layers and no rows that count. */
 typedef struct gyre_plan_model {
     char *path, *texts[GYRE_CONFIG_TEXTS];
+    const char *text_names[GYRE_CONFIG_TEXTS], *text_sha256[GYRE_CONFIG_TEXTS]; /* kept by the table */
     size_t n_texts, n_vocabulary, context, block;
+    const char *fit_digest;   /* of `fit`; "" */
     size_t *chunk_text, *chunk_number; /* [n_documents]: which text, and which chunk of it */
     size_t n_layers;          /* of the model */
     gyre_capture *fit;        /* rows that arms are fitted to, of the same model; NULL where there are none */

@@ -15,6 +15,7 @@
 #include "core/commit.h"
 #include "core/h5.h"
 #include "experiments/cell.h"
+#include "experiments/pass.h"
 #include "results/cells.h"
 
 enum { PATH_BYTES = 4096, JOBS_MOST = 1024, SETS_MOST = 1024 };
@@ -286,10 +287,10 @@ static gyre_status one_cell(group *g, size_t index, gyre_cell_work *work, gyre_e
     gyre_cell *cell = &g->plan->table->cells[index];
     size_t count = g->config->n_metrics * g->layer->n_evaluation * g->layer->n_heads;
     gyre_fits fits = {0}, fitted[2] = {{0}, {0}};
-    gyre_cell_ask ask = {.arm = &g->config->points[g->plan->cell_point[index]].arm, .metrics = g->config->metrics, .n_metrics = g->config->n_metrics,
+    gyre_cell_ask ask = {.arm = gyre_arm_at(g->config, &g->config->points[g->plan->cell_point[index]].arm, cell->layer), .metrics = g->config->metrics, .n_metrics = g->config->n_metrics,
                          .campaign_seed = g->config->campaign_seed, .stop = g->options->stop};
     for (int s = 0; s < 2; s++) {
-        GYRE_TRY(gyre_plan_fitted(g->config, g->plan, index, (gyre_stream)s, &fitted[s], err));
+        GYRE_TRY(gyre_plan_fitted(g->config, g->plan, index, gyre_plan_layer(g->plan, index), (gyre_stream)s, &fitted[s], err));
         ask.fitted[s] = fitted[s].count > 0 ? &fitted[s] : NULL;
     }
     (void)pthread_mutex_lock(&g->lock);
@@ -384,6 +385,28 @@ done:
     return st;
 }
 
+/* Cells of one model source, in a child; what it wrote is read back. */
+static gyre_status run_model(group *g, size_t source, const size_t *cells, size_t n, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char why[GYRE_CELL_WHY];
+    gyre_error read_error = {0};
+    gyre_status ran = gyre_pass_run(g->config, g->plan, source, cells, n, g->options, g->log, err);
+    for (size_t i = 0; i < n; i++) {
+        gyre_cell *cell = &g->plan->table->cells[cells[i]];
+        bool found = false;
+        if (gyre_cell_exists(g->options->folder, cell->key))
+            GYRE_TRY(gyre_cell_read(g->options->folder, g->plan->table, cell, &found, why, ran == GYRE_OK ? err : &read_error));
+        g->outcome->computed += found && cell->status == GYRE_CELL_OK;
+        g->outcome->failed += found && cell->status == GYRE_CELL_FAILED;
+    }
+    if (ran == GYRE_E_INTERRUPTED || (ran != GYRE_OK && stopping(g)))
+        return GYRE_OK; /* told when all is counted */
+    st = ran;
+done:
+    return st;
+}
+
 /* Reads what is there; lists what is not. FAILED cells are tried again. */
 static gyre_status find_missing(gyre_plan *plan, const gyre_run_options *o, gyre_log *log, size_t *missing, size_t *n_missing, gyre_run_outcome *outcome, gyre_error *err)
 {
@@ -432,10 +455,18 @@ gyre_status gyre_run_cells(const gyre_config *c, gyre_plan *plan, const gyre_run
     g.total = n_missing;
     if (outcome->found > 0)
         gyre_log_info(log, "%zu cells found, %zu to compute", outcome->found, n_missing);
-    if (n_missing > 0)
+    if (n_missing > 0 && plan->sources[plan->table->cells[missing[0]].source].model == NULL)
         gyre_log_progress(log, "cells", 0, n_missing); /* its clock starts here, not when the first cell is done */
     while (at < n_missing && !stopping(&g)) {
         size_t source = plan->table->cells[missing[at]].source, layer = plan->cell_layer[missing[at]], end = at;
+        bool model = plan->sources[source].model != NULL;
+        while (model && end < n_missing && plan->table->cells[missing[end]].source == source)
+            end++;
+        if (model) {
+            GYRE_TRY(run_model(&g, source, missing + at, end - at, err));
+            at = end;
+            continue;
+        }
         while (end < n_missing && plan->table->cells[missing[end]].source == source && plan->cell_layer[missing[end]] == layer)
             end++;
         g.cells = missing + at;

@@ -7,6 +7,7 @@
 
 #include "experiments/estimate.h"
 #include "experiments/json.h"
+#include "experiments/pass.h"
 #include "experiments/verb.h"
 
 /* What both forms tell. */
@@ -42,6 +43,11 @@ static double most_bytes(const gyre_plan *plan)
     size_t most = 0;
     for (size_t s = 0; s < plan->n_sources; s++) {
         const gyre_capture_data *info = gyre_capture_info(plan->sources[s].capture);
+        if (plan->sources[s].model != NULL) {
+            size_t logits = (size_t)gyre_pass_bytes(plan->sources[s].model);
+            most = logits > most ? logits : most;
+            continue;
+        }
         for (size_t l = 0; l < plan->sources[s].n_layers; l++) {
             const gyre_capture_layer *raw = &info->layers[plan->sources[s].layer_index[l]];
             size_t rows = info->n_documents * info->n_tokens * raw->n_kv_heads * raw->dim * 2 * sizeof(float);
