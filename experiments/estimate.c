@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "experiments/cell.h"
+#include "experiments/pass.h"
 
 enum { TIMED = 3 }; /* steps, points of the curve, draws */
 
@@ -146,5 +147,66 @@ gyre_status gyre_plan_estimate(const gyre_config *config, const gyre_plan *plan,
 done:
     gyre_layer_free(t.layer);
     free(t.costs);
+    return st;
+}
+
+/* ---- models ---- */
+
+enum { BATCHES = 64 };
+
+/* Tokens at a time that the graph gets for this arm; 0: all. */
+static size_t batch_of(const gyre_arm *arm)
+{
+    size_t batch = 0;
+    for (int s = 0; s < 2; s++) {
+        size_t window = arm->codes[s] ? (size_t)arm->codec[s].own.window : 0;
+        if (window > 0 && (batch == 0 || window < batch))
+            batch = window;
+    }
+    return batch;
+}
+
+/* Chunks of one source by kind: [0] the exact runs, [1 + i] of batches[i]. */
+static size_t count_chunks(const gyre_config *c, const gyre_plan *plan, size_t source, size_t batches[BATCHES], size_t counts[BATCHES + 1])
+{
+    const gyre_table *t = plan->table;
+    size_t n = 0, block = SIZE_MAX;
+    memset(counts, 0, (BATCHES + 1) * sizeof *counts);
+    for (size_t i = 0; i < t->n_cells; i++) {
+        const gyre_arm *arm = &c->points[plan->cell_point[i]].arm;
+        if (t->cells[i].source != source || t->cells[i].status == GYRE_CELL_SKIPPED)
+            continue;
+        if (plan->cell_layer[i] != block)
+            counts[0] += t->cells[i].n_documents;
+        block = plan->cell_layer[i];
+        if (!arm->codes[GYRE_K] && !arm->codes[GYRE_V])
+            continue;
+        size_t at = 0;
+        while (at < n && batches[at] != batch_of(arm))
+            at++;
+        if (at == n && n < BATCHES)
+            batches[n++] = batch_of(arm);
+        counts[at < n ? at + 1 : n] += t->cells[i].n_documents;
+    }
+    return n;
+}
+
+gyre_status gyre_plan_estimate_models(const gyre_config *c, gyre_plan *plan, const gyre_run_options *o, gyre_estimate_models *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    *out = (gyre_estimate_models){0};
+    for (size_t s = 0; s < plan->n_sources; s++) {
+        size_t batches[BATCHES], counts[BATCHES + 1];
+        double seconds[BATCHES + 1];
+        if (plan->sources[s].model == NULL)
+            continue;
+        size_t n = count_chunks(c, plan, s, batches, counts);
+        GYRE_TRY(gyre_pass_time(c, plan, s, batches, n, o, seconds, err));
+        for (size_t i = 0; i <= n; i++) {
+            out->chunks += counts[i];
+            out->seconds += (double)counts[i] * seconds[i];
+        }
+    }
+done:
     return st;
 }

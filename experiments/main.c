@@ -54,6 +54,8 @@ static const gyre_verb verbs[] = {
      "example: gyre describe rfft\n",
      gyre_verb_describe},
     {"capture", "record K, V and Q of a language model", NULL, gyre_verb_capture},
+    {"status", "how far a run folder is",
+     "gyre status DIR\n  counts the cells of a run folder: done, skipped, failed with their reasons, to go; the run may be at work\nexample: gyre status out/demo\n", gyre_verb_status},
     {"merge", "make results.h5 of a run folder's cells",
      "gyre merge DIR [--partial]\n  --partial     merges although cells are missing; comparisons that need them are INCOMPLETE\nexample: gyre merge out/demo\n", gyre_verb_merge},
     {"report", "print arms and verdicts of a results file", "gyre report RESULTS.h5\nexample: gyre report out/demo/results.h5\n", gyre_verb_report},

@@ -148,6 +148,40 @@ done:
     return st;
 }
 
+bool gyre_run_active(const char *folder)
+{
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/.lock", folder);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool active = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return active;
+}
+
+/* Shards of one configuration write the same bytes. */
+static gyre_status save_plan(const gyre_plan *plan, const char *folder, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_table *t = plan->table;
+    char path[PATH_BYTES], *text = NULL;
+    size_t size = 1, used = 0;
+    for (size_t i = 0; i < t->n_cells; i++)
+        size += GYRE_SHA256_HEX + 64 + strlen(t->sources[t->cells[i].source].name) + strlen(t->cells[i].arm) + strlen(t->cells[i].point);
+    GYRE_NEW(&text, size);
+    for (size_t i = 0; i < t->n_cells; i++) {
+        const gyre_cell *c = &t->cells[i];
+        used += (size_t)snprintf(text + used, size - used, "%s\t%s\t%u\t%s\t%s\t%u\t%s\n", c->key, t->sources[c->source].name, c->layer, c->arm, c->point, c->seed,
+                                 c->status == GYRE_CELL_SKIPPED ? "SKIPPED" : "");
+    }
+    (void)snprintf(path, sizeof path, "%s/plan.tsv", folder);
+    if (!same_file(path, text))
+        GYRE_TRY(gyre_commit_bytes(path, text, used, err));
+done:
+    free(text);
+    return st;
+}
+
 void gyre_run_saved_free(gyre_run_saved *s)
 {
     free(s->config_path);
@@ -450,6 +484,7 @@ gyre_status gyre_run_cells(const gyre_config *c, gyre_plan *plan, const gyre_run
         g.options = &single;
     }
     (void)pthread_mutex_init(&g.lock, NULL);
+    GYRE_TRY(save_plan(plan, o->folder, err));
     GYRE_NEW(&missing, plan->table->n_cells);
     GYRE_TRY(find_missing(plan, o, log, missing, &n_missing, outcome, err));
     g.total = n_missing;

@@ -1,6 +1,7 @@
 /* Runner: computes what is missing of a plan into a run folder.
  *
  *   DIR/config.yaml, DIR/run.txt   the configuration as written, its overrides and where captures were looked up: what `gyre merge` reads
+ *   DIR/plan.tsv                   key, source, layer or block, arm, point, seed of every cell, and SKIPPED where it is: what `gyre status` reads
  *   DIR/cells/<key>.h5             one file per finished cell
  *   DIR/results.h5                 the merged results
  *
@@ -34,6 +35,9 @@ void gyre_run_unlock(gyre_run_lock *lock);
 
 /* Computes the missing cells of the shard. A cell that fails is written as FAILED with its reason and does not stop the others; it is tried again by the next run. */
 gyre_status gyre_run_cells(const gyre_config *config, gyre_plan *plan, const gyre_run_options *options, gyre_log *log, gyre_run_outcome *outcome, gyre_error *err);
+
+/* Is a run at work in the folder? */
+bool gyre_run_active(const char *folder);
 
 /* Reads back what a run folder says of its configuration: sets (n) and search dirs, each freed by the caller through gyre_run_saved_free. */
 typedef struct gyre_run_saved {

@@ -15,6 +15,7 @@ typedef struct shown {
     const gyre_config *config;
     const gyre_plan *plan;
     gyre_estimate estimate;
+    gyre_estimate_models models;
     size_t skipped;
     double bytes;   /* rows and scores of the largest layer */
     unsigned jobs;
@@ -60,8 +61,26 @@ static double most_bytes(const gyre_plan *plan)
 
 /* ---- text ---- */
 
+static void text_model(const gyre_source *x)
+{
+    (void)printf("source %s (%s): the model, %zu chunks of %zu tokens in %zu blocks, %zu tokens scored, data %.12s%s\n", x->name, x->path, x->n_documents, x->context, x->n_layers,
+                 x->n_documents * x->n_scored, x->digest, x->descriptive ? " (descriptive: no verdicts)" : "");
+    for (const char *p = x->texts, *h = x->texts_sha256; *p != '\0';) {
+        int n = (int)strcspn(p, "\n");
+        (void)printf("  text %.*s, SHA-256 %.12s\n", n, p, h);
+        p += n + (p[n] == '\n');
+        h += strcspn(h, "\n") + 1;
+    }
+    if (x->n_calibration > 0)
+        (void)printf("  arms are fitted to %zu documents of a capture of this model%s\n", x->n_calibration, x->leak ? " (LEAK: deliberate)" : "");
+}
+
 static void text_source(const gyre_source *x)
 {
+    if (x->kind == GYRE_SOURCE_MODEL) {
+        text_model(x);
+        return;
+    }
     (void)printf("source %s (%s): %u-dimensional, %zu documents evaluated, %zu calibrate", x->name, x->path, x->dim, x->n_documents, x->n_calibration);
     if (x->n_validation > 0)
         (void)printf(", %zu validate", x->n_validation);
@@ -99,7 +118,12 @@ static void text_plan(const shown *x)
     for (size_t i = 0; i < t->n_cells; i++)
         if (first_skip(t, i))
             (void)printf("skipped: arm %s on %s: %s\n", t->cells[i].arm, t->sources[t->cells[i].source].name, t->cells[i].reason);
-    (void)printf("to compute: %zu cells (%zu skipped); about %.0f MB of rows and scores at a time\n", t->n_cells - x->skipped, x->skipped, x->bytes / 1e6);
+    (void)printf("to compute: %zu cells (%zu skipped); about %.0f MB of rows, scores or logits at a time\n", t->n_cells - x->skipped, x->skipped, x->bytes / 1e6);
+    if (x->models.chunks > 0) {
+        (void)printf("to run: %zu chunks through models, exact runs among them; ", x->models.chunks);
+        text_time(x->models.seconds);
+        (void)printf(" on %u thread%s, without what codecs cost (one chunk of each kind was timed)\n", x->jobs, x->jobs == 1 ? "" : "s");
+    }
     if (e->fits == 0)
         return;
     (void)printf("to fit: %zu fits, %zu steps or draws; ", e->fits, e->steps);
@@ -123,7 +147,7 @@ static void json_source(const gyre_source *x)
 {
     (void)printf("{\"name\": ");
     gyre_json_text(x->name);
-    gyre_json_pair("capture", x->path);
+    gyre_json_pair(x->kind == GYRE_SOURCE_MODEL ? "model" : "capture", x->path);
     gyre_json_pair("data", x->digest);
     json_count("dim", x->dim);
     json_count("evaluation", x->n_documents);
@@ -193,19 +217,22 @@ static void json_plan(const shown *x)
     json_count("steps", x->estimate.steps);
     json_count("jobs", x->jobs);
     gyre_json_number("fit_seconds", x->estimate.seconds / x->jobs);
+    json_count("chunks", x->models.chunks);
+    gyre_json_number("chunk_seconds", x->models.seconds);
     gyre_json_number("bytes", x->bytes);
     (void)printf("}\n");
 }
 
 /* ---- the verb ---- */
 
-gyre_status gyre_verb_show_plan(const gyre_config *config, const gyre_plan *plan, unsigned jobs, bool json, const gyre_context *context, gyre_error *err)
+gyre_status gyre_verb_show_plan(const gyre_config *config, gyre_plan *plan, unsigned jobs, bool json, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     shown x = {.config = config, .plan = plan, .bytes = most_bytes(plan), .jobs = jobs};
     for (size_t i = 0; i < plan->table->n_cells; i++)
         x.skipped += plan->table->cells[i].status == GYRE_CELL_SKIPPED;
     GYRE_TRY(gyre_plan_estimate(config, plan, context->stop, &x.estimate, err));
+    GYRE_TRY(gyre_plan_estimate_models(config, plan, &(gyre_run_options){.jobs = jobs, .n_shards = 1, .stop = context->stop}, &x.models, err));
     if (json)
         json_plan(&x);
     else
