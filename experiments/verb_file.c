@@ -63,7 +63,10 @@ gyre_status gyre_verb_verify(int argc, char **argv, const gyre_context *context,
         (void)printf("%s: fault: %s\n", path, v.faults[i]);
     if (v.n_faults > 0)
         GYRE_FAIL(GYRE_E_INPUT, "%s: %zu fault%s in this %s file", path, v.n_faults, v.n_faults == 1 ? "" : "s", v.kind);
-    (void)printf("%s: a sound %s file, digest %s\n", path, v.kind, v.digest);
+    (void)printf("%s: a sound %s file", path, v.kind);
+    if (v.n_tokens > 0)
+        (void)printf(" of %zu scored tokens", v.n_tokens);
+    (void)printf(", digest %s\n", v.digest);
 done:
     gyre_verification_free(&v);
     return st;

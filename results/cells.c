@@ -17,6 +17,14 @@ enum { MAX_DIMENSION = 65536, MAX_FLAT = 1 << 26 }; /* of values, and of paramet
 
 static const char *const bit_names[GYRE_CELL_BITS] = { "payload_bits", "side_bits", "total_bits", "read_bits" };
 
+/* The columns of /tokens, in the order of gyre_token. */
+static const struct {
+    const char *name;
+    size_t offset;
+} token_columns[] = { { "nll", offsetof(gyre_token, nll) }, { "nll_change", offsetof(gyre_token, nll_change) }, { "kl", offsetof(gyre_token, kl) }, { "p_change", offsetof(gyre_token, p_change) },
+                      { "flip", offsetof(gyre_token, flip) } };
+enum { TOKEN_COLUMNS = sizeof token_columns / sizeof *token_columns, TOKEN_PATH = 32 };
+
 /* ---- names ---- */
 
 static gyre_status cell_path(const char *folder, const char *key, char **out, gyre_error *err)
@@ -74,6 +82,7 @@ void gyre_cell_file_free(gyre_cell_file *file)
     free(file->flags);
     free(file->metrics);
     free(file->values);
+    free(file->tokens);
     gyre_fit_columns_free(&file->fits);
     *file = (gyre_cell_file){0};
 }
@@ -81,6 +90,42 @@ void gyre_cell_file_free(gyre_cell_file *file)
 static size_t value_count(const gyre_cell_file *file)
 {
     return file->n_metrics * file->n_documents * file->n_heads;
+}
+
+/* That an OK cell has. */
+static size_t tokens_of(const gyre_source *source, const gyre_cell *cell)
+{
+    return source->kind == GYRE_SOURCE_MODEL ? cell->n_documents * source->n_scored : 0;
+}
+
+static double *token_field(gyre_token *token, size_t column)
+{
+    return (double *)((char *)token + token_columns[column].offset);
+}
+
+static void add_tokens(gyre_sha256 *h, const gyre_cell_file *file)
+{
+    gyre_sha256_add_text(h, "tokens");
+    gyre_sha256_add_uint(h, file->n_tokens);
+    for (size_t k = 0; k < TOKEN_COLUMNS; k++)
+        for (size_t i = 0; i < file->n_tokens; i++)
+            gyre_sha256_add(h, token_field(&file->tokens[i], k), sizeof(double));
+}
+
+/* Finite, within their ranges, and as many for each document? `what` begins the message. */
+static gyre_status check_tokens(const gyre_cell_file *file, gyre_status fault, const char *what, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (file->n_documents == 0 || file->n_tokens % file->n_documents != 0)
+        GYRE_FAIL(fault, "%s: %zu tokens of %zu documents", what, file->n_tokens, file->n_documents);
+    for (size_t i = 0; i < file->n_tokens; i++) {
+        const gyre_token *t = &file->tokens[i];
+        bool finite = isfinite(t->nll) && isfinite(t->nll_change) && isfinite(t->kl), flip = (t->flip <= 0.0 && t->flip >= 0.0) || (t->flip <= 1.0 && t->flip >= 1.0);
+        if (!finite || !flip || t->kl < 0.0 || !(fabs(t->p_change) <= 1.0 + 1e-9))
+            GYRE_FAIL(fault, "%s: token %zu is no token: nll %g, nll_change %g, kl %g, p_change %g, flip %g", what, i, t->nll, t->nll_change, t->kl, t->p_change, t->flip);
+    }
+done:
+    return st;
 }
 
 static gyre_status content_digest(gyre_cell_file *file, gyre_error *err)
@@ -100,6 +145,8 @@ static gyre_status content_digest(gyre_cell_file *file, gyre_error *err)
     }
     if (file->fits.n_fits > 0)
         gyre_fit_columns_digest(&file->fits, h);
+    if (file->n_tokens > 0)
+        add_tokens(h, file);
     st = gyre_sha256_hex(h, file->digest, err);
 done:
     return st;
@@ -116,6 +163,22 @@ static gyre_status copy_text(const char *text, char **out, gyre_error *err)
     size_t size = strlen(text) + 1;
     GYRE_NEW(out, size);
     memcpy(*out, text, size);
+done:
+    return st;
+}
+
+static gyre_status copy_tokens(const gyre_table *table, const gyre_cell *cell, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t wanted = tokens_of(&table->sources[cell->source], cell);
+    if (cell->n_tokens != wanted)
+        GYRE_FAIL(GYRE_E_INTERNAL, "cell %s has %zu tokens, not %zu", cell->key, cell->n_tokens, wanted);
+    if (wanted == 0)
+        goto done;
+    out->n_tokens = wanted;
+    GYRE_NEW(&out->tokens, cell->n_tokens);
+    memcpy(out->tokens, cell->tokens, cell->n_tokens * sizeof *out->tokens);
+    GYRE_TRY(check_tokens(out, GYRE_E_NAN, cell->key, err));
 done:
     return st;
 }
@@ -150,6 +213,7 @@ static gyre_status content_of(const gyre_table *table, const gyre_cell *cell, gy
     if (cell->status == GYRE_CELL_OK) {
         GYRE_TRY(copy_values(table, cell, out, err));
         GYRE_TRY(gyre_fit_columns_of_cell(cell, &out->fits, err));
+        GYRE_TRY(copy_tokens(table, cell, out, err));
     }
     GYRE_TRY(content_digest(out, err));
 done:
@@ -191,6 +255,26 @@ done:
     return st;
 }
 
+static gyre_status write_tokens(hid_t file, const gyre_cell_file *content, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    hid_t group = H5I_INVALID_HID;
+    double *column = NULL;
+    hsize_t n = content->n_tokens;
+    GYRE_NEW(&column, content->n_tokens);
+    GYRE_TRY(gyre_h5_group(file, "tokens", &group, err));
+    for (size_t k = 0; k < TOKEN_COLUMNS; k++) {
+        for (size_t i = 0; i < content->n_tokens; i++)
+            column[i] = *token_field(&content->tokens[i], k);
+        GYRE_TRY(gyre_h5_write(group, token_columns[k].name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, &n, NULL, column, err));
+    }
+done:
+    if (group >= 0)
+        (void)H5Gclose(group);
+    free(column);
+    return st;
+}
+
 static gyre_status write_content(hid_t file, gyre_cell_file *content, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -204,6 +288,8 @@ static gyre_status write_content(hid_t file, gyre_cell_file *content, gyre_error
         GYRE_TRY(write_values(file, content, err));
     if (content->fits.n_fits > 0)
         GYRE_TRY(write_fits(file, &content->fits, err));
+    if (content->n_tokens > 0)
+        GYRE_TRY(write_tokens(file, content, err));
     GYRE_TRY(gyre_h5_group(file, "timing", &timing, err));
     GYRE_TRY(gyre_h5_attr_real(timing, "wall_s", content->wall_s, err));
 done:
@@ -327,6 +413,31 @@ done:
     return st;
 }
 
+static gyre_status read_tokens(hid_t file, gyre_cell_file *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    double *column = NULL;
+    char path[TOKEN_PATH];
+    size_t n = 0;
+    GYRE_TRY(flat_length(file, "/tokens/nll", MAX_FLAT, &n, err));
+    if (n == 0 || out->values == NULL)
+        GYRE_FAIL(GYRE_E_INPUT, "it has %zu tokens and %s", n, out->values != NULL ? "values" : "no values");
+    hsize_t dims = n;
+    out->n_tokens = n;
+    GYRE_NEW(&out->tokens, n);
+    GYRE_NEW(&column, n);
+    for (size_t k = 0; k < TOKEN_COLUMNS; k++) {
+        (void)snprintf(path, sizeof path, "/tokens/%s", token_columns[k].name);
+        GYRE_TRY(gyre_h5_read(file, path, H5T_NATIVE_DOUBLE, 1, &dims, column, err));
+        for (size_t i = 0; i < n; i++)
+            *token_field(&out->tokens[i], k) = column[i];
+    }
+    GYRE_TRY(check_tokens(out, GYRE_E_INPUT, "/tokens", err));
+done:
+    free(column);
+    return st;
+}
+
 static gyre_status read_content(hid_t file, gyre_cell_file *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -342,6 +453,8 @@ static gyre_status read_content(hid_t file, gyre_cell_file *out, gyre_error *err
         GYRE_TRY(read_values(file, out, err));
     if (gyre_h5_exists(file, "fits"))
         GYRE_TRY(read_fits(file, out, err));
+    if (gyre_h5_exists(file, "tokens"))
+        GYRE_TRY(read_tokens(file, out, err));
     timing = H5Gopen2(file, "timing", H5P_DEFAULT);
     if (timing < 0)
         GYRE_H5_FAIL(GYRE_E_INPUT, "the group timing is missing");
@@ -385,6 +498,9 @@ static gyre_status check_plan(const gyre_cell_file *file, const gyre_table *tabl
         && (file->n_metrics != table->n_metrics || file->n_documents != cell->n_documents || file->n_heads != cell->n_heads))
         GYRE_FAIL(GYRE_E_INPUT, "it holds %zu metrics, %zu documents and %zu heads, not %zu, %zu and %zu", file->n_metrics, file->n_documents,
                   file->n_heads, table->n_metrics, cell->n_documents, cell->n_heads);
+    size_t tokens = *status == GYRE_CELL_OK ? tokens_of(&table->sources[cell->source], cell) : 0;
+    if (file->n_tokens != tokens)
+        GYRE_FAIL(GYRE_E_INPUT, "it holds %zu tokens, not %zu", file->n_tokens, tokens);
 done:
     free(metrics);
     return st;
@@ -395,6 +511,7 @@ static gyre_status fill(gyre_table *table, gyre_cell *cell, gyre_cell_status sta
     gyre_status st = GYRE_OK;
     const char *reason = "", *flags = "";
     double *values = NULL;
+    gyre_token *tokens = NULL;
     if (file->reason[0] != '\0')
         GYRE_TRY(gyre_table_text(table, file->reason, &reason, err));
     if (file->flags[0] != '\0')
@@ -402,6 +519,10 @@ static gyre_status fill(gyre_table *table, gyre_cell *cell, gyre_cell_status sta
     if (file->values != NULL) {
         GYRE_TRY(gyre_table_keep(table, value_count(file), sizeof *values, &values, err));
         memcpy(values, file->values, value_count(file) * sizeof *values);
+    }
+    if (file->n_tokens > 0) {
+        GYRE_TRY(gyre_table_keep(table, file->n_tokens, sizeof *tokens, &tokens, err));
+        memcpy(tokens, file->tokens, file->n_tokens * sizeof *tokens);
     }
     cell->n_fits = 0;
     cell->fits = NULL;
@@ -415,6 +536,8 @@ static gyre_status fill(gyre_table *table, gyre_cell *cell, gyre_cell_status sta
     cell->total_bits = file->bits[2];
     cell->read_bits = file->bits[3];
     cell->values = values;
+    cell->n_tokens = file->n_tokens;
+    cell->tokens = tokens;
     cell->wall_s = file->wall_s;
 done:
     return st;

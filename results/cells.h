@@ -4,6 +4,7 @@
  *   /values      float64 [metric, document, head], attributes payload_bits, side_bits, total_bits, read_bits; only where status is OK
  *   /fits        the columns of /fits of a results file (schema.c) but the place of the cell: what was learned or drawn (calibrate/fit.h); only where
  *                something was
+ *   /tokens      float64 [token] nll, nll_change, kl, p_change, flip of the scored tokens, chunk after chunk (metrics/next_token.h); only of a model source
  *   /timing      attribute wall_s: the only thing in which the files of two equal computations differ
  *
  * The key names what determines the values and nothing else, so neither arm names nor grid points are in the file: two arms that resolve to the
@@ -24,7 +25,7 @@
 #include "results/table.h"
 
 #define GYRE_CELL_SCHEMA "gyre-cell"
-#define GYRE_CELL_VERSION "1.2.0"
+#define GYRE_CELL_VERSION "1.3.0"
 enum { GYRE_CELL_BITS = 4 };
 
 enum { GYRE_CELL_WHY = 512 };
@@ -39,7 +40,7 @@ bool gyre_cell_exists(const char *folder, const char *key);
  * Threading: any number of threads, each its own cell. */
 gyre_status gyre_cell_write(const char *folder, const gyre_table *table, const gyre_cell *cell, gyre_error *err);
 
-/* Fills status, reason, flags, bits, values, fits and wall_s of a planned cell (key, n_documents and n_heads are set) from its file. *found is false where
+/* Fills status, reason, flags, bits, values, fits, tokens and wall_s of a planned cell (key, n_documents and n_heads are set) from its file. *found is false where
  * there is no usable file; then the cell is untouched and why (GYRE_CELL_WHY bytes) says what is wrong with the file, "" where there is none.
  * Errors are for the lack of memory alone. Texts and values are kept by the table. Threading: as above. */
 gyre_status gyre_cell_read(const char *folder, gyre_table *table, gyre_cell *cell, bool *found, char *why, gyre_error *err);
@@ -51,6 +52,8 @@ typedef struct gyre_cell_file {
     double bits[GYRE_CELL_BITS];            /* payload, side, total, read; NaN unless OK */
     double *values;
     gyre_fit_columns fits;                  /* n_fits is 0 where there are none */
+    size_t n_tokens;                        /* as many for each document; 0 where there are none */
+    gyre_token *tokens;
     double wall_s;
     char digest[GYRE_SHA256_HEX];           /* of all but wall_s */
 } gyre_cell_file;

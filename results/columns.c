@@ -24,6 +24,8 @@ gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, const g
         return (gyre_items){ (char *)table->cells, sizeof *table->cells, table->n_cells };
     case GYRE_SCHEMA_COMPARISONS:
         return (gyre_items){ (char *)table->comparisons, sizeof *table->comparisons, table->n_comparisons };
+    case GYRE_SCHEMA_PERPLEXITY:
+        return (gyre_items){ (char *)table->perplexity, sizeof *table->perplexity, table->n_perplexity };
     case GYRE_SCHEMA_PROVENANCE:
         return (gyre_items){ (char *)provenance, sizeof *provenance, 1 };
     case GYRE_SCHEMA_FITS:
@@ -58,11 +60,23 @@ size_t gyre_scale_length(const gyre_table *table, const gyre_fit_columns *fits, 
         size_t length;
     } scales[] = { { "cell", table->n_cells },     { "source", table->n_sources }, { "comparison", table->n_comparisons }, { "document", documents },
                    { "calibration", calibration }, { "validation", validation },   { "layer", layers },                   { "head", heads },
-                   { "fit", fits->n_fits },        { "parameter", fits->n_parameters }, { "point", fits->n_points } };
+                   { "fit", fits->n_fits },        { "parameter", fits->n_parameters }, { "point", fits->n_points },
+                   { "pass", table->n_perplexity } };
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
         if (strcmp(scales[i].name, scale) == 0)
             return scales[i].length;
     return 0;
+}
+
+size_t gyre_list_length(const gyre_schema_row *row, const gyre_source *source)
+{
+    const char *scale = row->dims[1];
+    if (row->offset == offsetof(gyre_source, text_of) && source->kind != GYRE_SOURCE_MODEL)
+        return 0;
+    return strcmp(scale, "document") == 0      ? source->n_documents
+           : strcmp(scale, "calibration") == 0 ? source->n_calibration
+           : strcmp(scale, "validation") == 0  ? source->n_validation
+                                               : source->n_layers;
 }
 
 /* ---- numbers ---- */
@@ -141,7 +155,7 @@ void gyre_column_put(const gyre_schema_row *row, const gyre_items *items, size_t
 
 /* ---- texts ---- */
 
-static const char *const stream_names[] = { "k", "v" };
+static const char *const stream_names[] = { "k", "v" }, *const kind_names[] = { "capture", "model" };
 
 const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table, const gyre_items *items, size_t i)
 {
@@ -152,6 +166,8 @@ const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table
         return gyre_cell_status_name(*(const gyre_cell_status *)at);
     if (row->type == GYRE_SCHEMA_STREAM)
         return stream_names[*(const gyre_stream *)at];
+    if (row->type == GYRE_SCHEMA_KIND)
+        return kind_names[*(const gyre_source_kind *)at];
     if (row->type == GYRE_SCHEMA_SOURCE)
         return table->sources[*(const size_t *)at].name;
     const char *text = *(const char *const *)at;
@@ -174,6 +190,16 @@ static gyre_status put_stream(gyre_stream *out, const char *text, gyre_error *er
     if (strcmp(text, stream_names[GYRE_K]) != 0 && strcmp(text, stream_names[GYRE_V]) != 0)
         GYRE_FAIL(GYRE_E_INPUT, "'%.60s' is not a stream", text);
     *out = strcmp(text, stream_names[GYRE_K]) == 0 ? GYRE_K : GYRE_V;
+done:
+    return st;
+}
+
+static gyre_status put_kind(gyre_source_kind *out, const char *text, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (strcmp(text, kind_names[GYRE_SOURCE_CAPTURE]) != 0 && strcmp(text, kind_names[GYRE_SOURCE_MODEL]) != 0)
+        GYRE_FAIL(GYRE_E_INPUT, "'%.60s' is not a kind of source", text);
+    *out = strcmp(text, kind_names[GYRE_SOURCE_MODEL]) == 0 ? GYRE_SOURCE_MODEL : GYRE_SOURCE_CAPTURE;
 done:
     return st;
 }
@@ -212,6 +238,8 @@ gyre_status gyre_column_put_text(const gyre_schema_row *row, gyre_table *table, 
         return put_status(at, text, err);
     if (row->type == GYRE_SCHEMA_STREAM)
         return put_stream(at, text, err);
+    if (row->type == GYRE_SCHEMA_KIND)
+        return put_kind(at, text, err);
     if (row->type == GYRE_SCHEMA_SOURCE)
         return put_source(table, at, text, err);
     return gyre_table_text(table, text, at, err);

@@ -13,7 +13,7 @@
 #include "results/schema.h"
 #include "results/table.h"
 
-/* The structs that a row's values lie in: one, or one per source, cell, comparison, fit, parameter or point. */
+/* The structs that a row's values lie in: one, or one per source, cell, comparison, fit, parameter, point or pass. */
 typedef struct gyre_items {
     char *base;
     size_t stride, count;
@@ -24,6 +24,9 @@ gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, const g
 
 /* Length of a dimension scale. */
 size_t gyre_scale_length(const gyre_table *table, const gyre_fit_columns *fits, const char *scale);
+
+/* Entries of a source in the list of that row: 0 for what its kind does not have. */
+size_t gyre_list_length(const gyre_schema_row *row, const gyre_source *source);
 
 /* Type on disk and type of the elements that get and put move; of numbers only. Borrowed from the library. */
 hid_t gyre_column_file_type(gyre_schema_type type);
@@ -37,7 +40,7 @@ void gyre_column_put(const gyre_schema_row *row, const gyre_items *items, size_t
 /* Text of item i; "" for NULL. */
 const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table, const gyre_items *items, size_t i);
 
-/* Sets the text of item i, kept by the table. GYRE_E_INPUT for an unknown status or source, and for a digest that is no digest. */
+/* Sets the text of item i, kept by the table. GYRE_E_INPUT for an unknown status, kind or source, and for a digest that is no digest. */
 gyre_status gyre_column_put_text(const gyre_schema_row *row, gyre_table *table, const gyre_items *items, size_t i, const char *text, gyre_error *err);
 
 /* Is it a column of /fits that cell files have too? */

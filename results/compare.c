@@ -64,28 +64,28 @@ static size_t layer_place(const gyre_source *source, uint32_t layer)
     return place;
 }
 
-/* The arm's cells as a grid [layer][seed]; absent ones are NULL. */
+/* The arm's cells as a grid [layer or block][seed]; absent ones are NULL. */
 static gyre_status collect(const gyre_table *table, size_t source, const char *arm, const char *point, gyre_arm_units *out, const gyre_cell ***grid,
                            gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_source *s = &table->sources[source];
-    out->n_layers = s->n_layers;
-    out->n_documents = s->n_documents;
+    out->n_layers = s->kind == GYRE_SOURCE_MODEL ? 1 : s->n_layers;
+    out->n_documents = gyre_n_units(s);
     out->n_seeds = 1;
     for (size_t i = 0; i < table->n_cells; i++)
         if (belongs(&table->cells[i], source, arm, point) && table->cells[i].seeded)
             out->seeded = true;
     if (out->seeded)
         out->n_seeds = table->n_seeds;
-    GYRE_NEW(grid, out->n_layers * out->n_seeds);
+    GYRE_NEW(grid, s->n_layers * out->n_seeds);
     for (size_t i = 0; i < table->n_cells; i++) {
         const gyre_cell *c = &table->cells[i];
         if (!belongs(c, source, arm, point))
             continue;
         size_t layer = layer_place(s, c->layer);
         if (layer == s->n_layers || c->seed >= out->n_seeds || (*grid)[layer * out->n_seeds + c->seed] != NULL)
-            GYRE_FAIL(GYRE_E_INTERNAL, "cell of %s at layer %u, seed %u is outside the plan or there twice", arm, c->layer, c->seed);
+            GYRE_FAIL(GYRE_E_INTERNAL, "cell of %s at %s %u, seed %u is outside the plan or there twice", arm, gyre_layer_word(s), c->layer, c->seed);
         (*grid)[layer * out->n_seeds + c->seed] = c;
     }
 done:
@@ -93,12 +93,12 @@ done:
 }
 
 /* What keeps the arm from being compared: a skipped cell before a missing one, since the former stays. */
-static gyre_status check_grid(gyre_table *table, const char *arm, const char *point, const gyre_cell *const *grid, gyre_arm_units *out,
+static gyre_status check_grid(gyre_table *table, const gyre_source *source, const char *arm, const char *point, const gyre_cell *const *grid, gyre_arm_units *out,
                               gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_cell *skipped = NULL, *failed = NULL;
-    size_t n = out->n_layers * out->n_seeds, missing = 0;
+    size_t n = source->n_layers * out->n_seeds, missing = 0;
     for (size_t i = n; i-- > 0;) {
         if (grid[i] == NULL || grid[i]->status == GYRE_CELL_MISSING)
             missing++;
@@ -111,7 +111,7 @@ static gyre_status check_grid(gyre_table *table, const char *arm, const char *po
     const gyre_cell *cause = skipped != NULL ? skipped : failed;
     const char *at = point[0] != '\0' ? " at " : "";
     if (cause != NULL)
-        GYRE_TRY(keep_reason(table, &out->reason, err, "%s%s%s, layer %u: %s", arm, at, point, cause->layer, cause->reason));
+        GYRE_TRY(keep_reason(table, &out->reason, err, "%s%s%s, %s %u: %s", arm, at, point, gyre_layer_word(source), cause->layer, cause->reason));
     else if (out->status == INCOMPLETE)
         GYRE_TRY(keep_reason(table, &out->reason, err, "%zu of %zu cells of %s%s%s are missing", missing, n, arm, at, point));
 done:
@@ -120,7 +120,7 @@ done:
 
 /* ---- units ---- */
 
-/* Mean over heads of f(metric); a value without a logarithm, or none at all, makes the arm DEGENERATE. */
+/* Mean over heads of f(metric) of a document of the cell; a value without a logarithm, or none at all, makes the arm DEGENERATE. */
 static gyre_status unit_mean(gyre_table *table, const gyre_cell *cell, size_t metric, size_t document, bool logarithm, gyre_arm_units *out,
                              double *mean, gyre_error *err)
 {
@@ -133,13 +133,66 @@ static gyre_status unit_mean(gyre_table *table, const gyre_cell *cell, size_t me
             continue;
         }
         const char *why = !isfinite(x) ? "it does not apply to this arm or overflowed" : "a ratio needs positive values: compare with {abs: ...}";
+        const gyre_source *s = &table->sources[cell->source];
+        const char *name = s->documents[cell->first_document + document];
         out->status = DEGENERATE;
-        GYRE_TRY(keep_reason(table, &out->reason, err, "%s of %s is %g at layer %u, document %s, head %zu, seed %u: %s", table->metrics[metric],
-                             cell->arm, x, cell->layer, table->sources[cell->source].documents[document], h, cell->seed, why));
+        if (s->kind == GYRE_SOURCE_MODEL)
+            GYRE_TRY(keep_reason(table, &out->reason, err, "%s of %s is %g in chunk %s, seed %u: %s", table->metrics[metric], cell->arm, x, name, cell->seed, why));
+        else
+            GYRE_TRY(keep_reason(table, &out->reason, err, "%s of %s is %g at layer %u, document %s, head %zu, seed %u: %s", table->metrics[metric], cell->arm, x, cell->layer, name, h,
+                                 cell->seed, why));
         goto done;
     }
     *mean = sum / (double)cell->n_heads;
 done:
+    return st;
+}
+
+/* Of a model source: values of one seed, from the cells of all blocks, grid[block * n_seeds]. count[unit]: room, the chunks of each unit. */
+static gyre_status fill_seed(gyre_table *table, const gyre_source *s, size_t metric, bool logarithm, const gyre_cell *const *grid, double *values, size_t *count, gyre_arm_units *out,
+                             gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t chunks = 0;
+    memset(count, 0, out->n_documents * sizeof *count);
+    for (size_t b = 0; b < s->n_layers; b++) {
+        const gyre_cell *c = grid[b * out->n_seeds];
+        if (c->first_document != chunks || c->n_documents > s->n_documents - chunks)
+            GYRE_FAIL(GYRE_E_INTERNAL, "block %u of %s has chunks %zu to %zu, the block before ends at %zu", c->layer, c->arm, c->first_document, c->first_document + c->n_documents, chunks);
+        for (size_t j = 0; j < c->n_documents && out->status == OK; j++) {
+            size_t unit = s->n_texts > 1 ? s->text_of[chunks + j] : chunks + j;
+            double x = 0.0;
+            GYRE_TRY(unit_mean(table, c, metric, j, logarithm, out, &x, err));
+            values[unit] += x;
+            count[unit]++;
+        }
+        chunks += c->n_documents;
+    }
+    for (size_t u = 0; u < out->n_documents && out->status == OK; u++) {
+        if (count[u] == 0)
+            GYRE_FAIL(GYRE_E_INTERNAL, "%s %zu of %s has no chunk", gyre_unit_word(s), u, s->name);
+        values[u] /= (double)count[u];
+    }
+done:
+    return st;
+}
+
+static gyre_status fill_blocks(gyre_table *table, const gyre_source *s, size_t metric, bool logarithm, const gyre_cell *const *grid, gyre_arm_units *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    size_t *count = NULL, n = s->n_layers * out->n_seeds;
+    double bits = 0.0;
+    GYRE_NEW(&count, out->n_documents);
+    GYRE_TRY(gyre_table_keep(table, out->n_seeds * out->n_documents, sizeof *out->values, &out->values, err));
+    for (size_t seed = 0; seed < out->n_seeds && out->status == OK; seed++)
+        GYRE_TRY(fill_seed(table, s, metric, logarithm, grid + seed, out->values + seed * out->n_documents, count, out, err));
+    for (size_t i = 0; i < n; i++)
+        bits += grid[i]->total_bits;
+    out->total_bits = bits / (double)n;
+    if (out->status != OK)
+        out->values = NULL;
+done:
+    free(count);
     return st;
 }
 
@@ -168,11 +221,14 @@ gyre_status gyre_arm_units_get(gyre_table *table, size_t source, const char *arm
                                gyre_arm_units *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    const gyre_source *s = &table->sources[source];
     const gyre_cell **grid = NULL;
     *out = (gyre_arm_units){ .status = OK, .reason = "", .total_bits = (double)NAN };
     GYRE_TRY(collect(table, source, arm, point, out, &grid, err));
-    GYRE_TRY(check_grid(table, arm, point, grid, out, err));
-    if (out->status == OK)
+    GYRE_TRY(check_grid(table, s, arm, point, grid, out, err));
+    if (out->status == OK && s->kind == GYRE_SOURCE_MODEL)
+        GYRE_TRY(fill_blocks(table, s, metric, logarithm, grid, out, err));
+    else if (out->status == OK)
         GYRE_TRY(fill_units(table, metric, logarithm, grid, out, err));
 done:
     free(grid);
@@ -278,18 +334,19 @@ static gyre_status judge_units(gyre_table *table, gyre_comparison *c, const gyre
     }
     GYRE_TRY(tested);
     GYRE_TRY(store(table, c, &e, err));
-    GYRE_TRY(worst_layer(table, c, arm, against, test, d, err));
+    if (table->sources[c->source].kind != GYRE_SOURCE_MODEL)
+        GYRE_TRY(worst_layer(table, c, arm, against, test, d, err));
 done:
     free(d);
     return st;
 }
 
-static void clear(gyre_comparison *c)
+static void clear(gyre_comparison *c, const gyre_source *source)
 {
     c->status = DEGENERATE;
     c->reason = c->test = c->verdict = "";
     c->n_seeds = c->n_documents = 0;
-    c->worst_layer = 0;
+    c->worst_layer = source->kind == GYRE_SOURCE_MODEL ? UINT32_MAX : 0;
     double *const numbers[] = { &c->estimate,  &c->ci_low,     &c->ci_high,         &c->df,            &c->sd_seed,        &c->sd_document,
                                 &c->p,         &c->p_adjusted, &c->p_tost,          &c->p_tost_adjusted, &c->margin_needed, &c->worst_estimate,
                                 &c->worst_low, &c->worst_high, &c->total_bits_arm, &c->total_bits_against };
@@ -318,7 +375,7 @@ static gyre_status compare_one(gyre_table *table, gyre_comparison *c, gyre_error
     gyre_arm_units arm, against;
     size_t metric = 0;
     gyre_margin margin;
-    clear(c);
+    clear(c, &table->sources[c->source]);
     while (metric < table->n_metrics && strcmp(table->metrics[metric], c->metric) != 0)
         metric++;
     if (metric == table->n_metrics)
@@ -341,6 +398,11 @@ done:
 
 /* ---- families ---- */
 
+static bool in_family(const gyre_table *table, const gyre_comparison *c, const char *family)
+{
+    return c->status == OK && strcmp(c->family, family) == 0 && !table->sources[c->source].descriptive;
+}
+
 /* Adjusts over the OK comparisons of the family that comparison `first` opens. */
 static gyre_status adjust_family(gyre_table *table, size_t first, double *p, double *tost, gyre_error *err)
 {
@@ -348,7 +410,7 @@ static gyre_status adjust_family(gyre_table *table, size_t first, double *p, dou
     const char *family = table->comparisons[first].family;
     for (size_t i = 0; i < table->n_comparisons; i++) {
         const gyre_comparison *c = &table->comparisons[i];
-        bool member = c->status == OK && strcmp(c->family, family) == 0;
+        bool member = in_family(table, c, family);
         p[i] = member ? c->p : (double)NAN; /* NaN does not count */
         tost[i] = member ? c->p_tost : (double)NAN;
     }
@@ -356,7 +418,7 @@ static gyre_status adjust_family(gyre_table *table, size_t first, double *p, dou
     GYRE_TRY(gyre_holm(tost, table->n_comparisons, tost, err));
     for (size_t i = 0; i < table->n_comparisons; i++) {
         gyre_comparison *c = &table->comparisons[i];
-        if (c->status != OK || strcmp(c->family, family) != 0)
+        if (!in_family(table, c, family))
             continue;
         const gyre_estimate e = { .mean = c->estimate };
         c->p_adjusted = p[i];
@@ -378,6 +440,9 @@ gyre_status gyre_compare(gyre_table *table, gyre_error *err)
             (void)gyre_error_context(err, "comparison %zu, %s against %s", i, table->comparisons[i].arm, table->comparisons[i].against);
             goto done;
         }
+    for (size_t i = 0; i < table->n_comparisons; i++)
+        if (table->comparisons[i].status == OK && table->sources[table->comparisons[i].source].descriptive)
+            table->comparisons[i].verdict = GYRE_DESCRIPTIVE;
     for (size_t i = 0; i < table->n_comparisons; i++)
         if (table->comparisons[i].status == OK && table->comparisons[i].verdict[0] == '\0')
             GYRE_TRY(adjust_family(table, i, p, tost, err));

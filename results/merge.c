@@ -7,6 +7,7 @@
 #include "core/commit.h"
 #include "results/cells.h"
 #include "results/compare.h"
+#include "results/perplexity.h"
 #include "results/results_file.h"
 
 enum { NAMED_MISSING = 5, LIST_TEXT = 1536 };
@@ -37,8 +38,8 @@ static size_t list_missing(const gyre_table *table, char text[LIST_TEXT])
         if (c->status != GYRE_CELL_MISSING)
             continue;
         if (n++ < NAMED_MISSING && used < LIST_TEXT) {
-            int wrote = snprintf(text + used, LIST_TEXT - used, "%s%s layer %u, %s%s%s, seed %u", n > 1 ? "; " : "",
-                                 table->sources[c->source].name, c->layer, c->arm,
+            int wrote = snprintf(text + used, LIST_TEXT - used, "%s%s %s %u, %s%s%s, seed %u", n > 1 ? "; " : "",
+                                 table->sources[c->source].name, gyre_layer_word(&table->sources[c->source]), c->layer, c->arm,
                                  c->point[0] != '\0' ? " at " : "", c->point, c->seed);
             used += wrote > 0 ? (size_t)wrote : 0;
         }
@@ -63,6 +64,7 @@ gyre_status gyre_merge(const char *folder, gyre_table *table, bool partial, cons
                   n > NAMED_MISSING ? "; ..." : "");
     if (n > 0)
         gyre_log_warning(log, "%zu of %zu cells are missing: %s%s", n, table->n_cells, missing, n > NAMED_MISSING ? "; ..." : "");
+    GYRE_TRY(gyre_perplexity_make(table, err));
     GYRE_TRY(gyre_compare(table, err));
     GYRE_TRY(gyre_results_write(path, table, provenance, err));
 done:

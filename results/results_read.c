@@ -47,14 +47,16 @@ static gyre_status newer_scales(reader *r, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t fits = 0, parameters = 0, points = 0;
+    gyre_table *t = r->table;
     const struct {
         const char *path;
         size_t *length;
-    } scales[] = { { "/validation", &r->validation }, { "/fit", &fits }, { "/parameter", &parameters }, { "/point", &points } };
+    } scales[] = { { "/validation", &r->validation }, { "/fit", &fits }, { "/parameter", &parameters }, { "/point", &points }, { "/pass", &t->n_perplexity } };
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
         if (gyre_schema_has(gyre_schema_find(scales[i].path), r->version))
             GYRE_TRY(scale_length(r, scales[i].path + 1, scales[i].length, err));
     GYRE_TRY(gyre_fit_columns_new(fits, parameters, points, &r->fits, err));
+    GYRE_TRY(gyre_table_keep(t, t->n_perplexity, sizeof *t->perplexity, &t->perplexity, err));
 done:
     return st;
 }
@@ -76,8 +78,10 @@ static gyre_status read_scales(reader *r, gyre_error *err)
     GYRE_TRY(gyre_table_keep(t, t->n_sources, sizeof *t->sources, &t->sources, err));
     GYRE_TRY(gyre_table_keep(t, t->n_comparisons, sizeof *t->comparisons, &t->comparisons, err));
     GYRE_TRY(gyre_h5_read_texts(r->file, "source", t->n_sources, &names, err));
-    for (size_t i = 0; i < t->n_sources; i++)
+    for (size_t i = 0; i < t->n_sources; i++) {
+        t->sources[i].texts = t->sources[i].texts_sha256 = t->sources[i].engine = ""; /* older files have none */
         GYRE_TRY(gyre_table_text(t, names[i], &t->sources[i].name, err));
+    }
 done:
     free_texts(names, t->n_sources);
     return st;
@@ -134,25 +138,23 @@ static gyre_status read_column(const reader *r, const gyre_schema_row *row, gyre
 
 /* ---- lists of a source ---- */
 
-/* The count of a list, and the room that its scale gives it. */
-static size_t list_count(const reader *r, const gyre_source *source, const char *scale, size_t *room)
+/* The room that a scale gives a list. */
+static size_t list_room(const reader *r, const char *scale)
 {
     const struct {
         const char *scale;
-        size_t room, count;
-    } lists[] = { { "document", r->document, source->n_documents }, { "calibration", r->calibration, source->n_calibration }, { "validation", r->validation, source->n_validation },
-                  { "layer", r->layer, source->n_layers } };
+        size_t room;
+    } lists[] = { { "document", r->document }, { "calibration", r->calibration }, { "validation", r->validation }, { "layer", r->layer } };
     size_t i = 0;
     while (i + 1 < sizeof lists / sizeof *lists && strcmp(lists[i].scale, scale) != 0)
         i++;
-    *room = lists[i].room;
-    return lists[i].count;
+    return lists[i].room;
 }
 
 static gyre_status put_list(const reader *r, const gyre_schema_row *row, size_t s, char *const *texts, const uint32_t *numbers, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t room = 0, n = list_count(r, &r->table->sources[s], row->dims[1], &room);
+    size_t room = list_room(r, row->dims[1]), n = gyre_list_length(row, &r->table->sources[s]);
     void *at = (char *)&r->table->sources[s] + row->offset;
     if (n > room)
         GYRE_FAIL(GYRE_E_INPUT, "source %s counts %zu, the scale %s has %zu", r->table->sources[s].name, n, row->dims[1], room);
@@ -166,6 +168,8 @@ static gyre_status put_list(const reader *r, const gyre_schema_row *row, size_t 
         uint32_t *list = NULL;
         GYRE_TRY(gyre_table_keep(r->table, n, sizeof *list, &list, err));
         memcpy(list, numbers + s * room, n * sizeof *list);
+        if (row->offset == offsetof(gyre_source, text_of) && n == 0)
+            list = NULL;
         memcpy(at, &list, sizeof list);
     }
 done:
@@ -175,11 +179,9 @@ done:
 static gyre_status read_list(const reader *r, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    static const gyre_source none;
     char **texts = NULL;
     uint32_t *numbers = NULL;
-    size_t room = 0;
-    (void)list_count(r, &none, row->dims[1], &room);
+    size_t room = list_room(r, row->dims[1]);
     hsize_t dims[2] = { r->table->n_sources, room };
     size_t count = r->table->n_sources * room;
     if (row->type == GYRE_SCHEMA_TEXT) {
@@ -238,8 +240,8 @@ static gyre_status keep_values(const reader *r, gyre_error *err)
     gyre_status st = GYRE_OK;
     for (size_t c = 0; c < r->table->n_cells; c++) {
         gyre_cell *cell = &r->table->cells[c];
-        if (cell->n_documents > r->document || cell->n_heads > r->head)
-            GYRE_FAIL(GYRE_E_INPUT, "cell %zu counts %zu documents and %zu heads, the scales have %zu and %zu", c, cell->n_documents, cell->n_heads,
+        if (cell->n_documents > r->document || cell->first_document > r->document - cell->n_documents || cell->n_heads > r->head)
+            GYRE_FAIL(GYRE_E_INPUT, "cell %zu counts %zu documents from %zu and %zu heads, the scales have %zu and %zu", c, cell->n_documents, cell->first_document, cell->n_heads,
                       r->document, r->head);
         if (cell->status == GYRE_CELL_OK)
             GYRE_TRY(gyre_table_keep(r->table, r->table->n_metrics * cell->n_documents * cell->n_heads, sizeof *cell->values, &cell->values, err));
@@ -256,7 +258,7 @@ static gyre_status read_metric(const reader *r, hid_t group, size_t metric, doub
     for (size_t c = 0; c < r->table->n_cells; c++) {
         gyre_cell *cell = &r->table->cells[c];
         for (size_t d = 0; cell->values != NULL && d < cell->n_documents; d++)
-            memcpy(cell->values + (metric * cell->n_documents + d) * cell->n_heads, buffer + (c * r->document + d) * r->head,
+            memcpy(cell->values + (metric * cell->n_documents + d) * cell->n_heads, buffer + (c * r->document + cell->first_document + d) * r->head,
                    cell->n_heads * sizeof *buffer);
     }
 done:
@@ -321,6 +323,18 @@ done:
     return st;
 }
 
+/* Every chunk of a model source is of one of its texts. */
+static gyre_status check_texts(const gyre_table *t, const char *path, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    for (size_t s = 0; s < t->n_sources; s++)
+        for (size_t i = 0; t->sources[s].kind == GYRE_SOURCE_MODEL && i < t->sources[s].n_documents; i++)
+            if (t->sources[s].text_of[i] >= t->sources[s].n_texts)
+                GYRE_FAIL(GYRE_E_INPUT, "%s: /sources/text_of: chunk %zu of %s is of text %u, and there are %zu", path, i, t->sources[s].name, t->sources[s].text_of[i], t->sources[s].n_texts);
+done:
+    return st;
+}
+
 static gyre_status give_fits(const reader *r, const char *path, gyre_error *err)
 {
     gyre_status st = gyre_fit_columns_check(&r->fits, err);
@@ -346,6 +360,7 @@ gyre_status gyre_results_read(const char *path, gyre_table **out, gyre_provenanc
             (void)gyre_error_context(err, "%s: %s", path, row->path);
             goto done;
         }
+    GYRE_TRY(check_texts(r.table, path, err));
     GYRE_TRY(give_fits(&r, path, err));
     *out = r.table;
     r.table = NULL;

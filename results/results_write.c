@@ -178,13 +178,6 @@ done:
     return st;
 }
 
-/* How many entries a source has on the second scale of a list. */
-static size_t list_length(const gyre_source *source, const char *scale)
-{
-    return strcmp(scale, "document") == 0 ? source->n_documents : strcmp(scale, "calibration") == 0 ? source->n_calibration
-                                                                 : strcmp(scale, "validation") == 0 ? source->n_validation : source->n_layers;
-}
-
 static gyre_status write_list(const writer *w, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -200,7 +193,7 @@ static gyre_status write_list(const writer *w, const gyre_schema_row *row, gyre_
     for (size_t s = 0; s < w->table->n_sources; s++) {
         const gyre_source *source = &w->table->sources[s];
         const void *list = (const char *)source + row->offset;
-        for (size_t i = 0; i < list_length(source, row->dims[1]); i++) {
+        for (size_t i = 0; i < gyre_list_length(row, source); i++) {
             size_t at = s * (size_t)dims[1] + i;
             if (row->type == GYRE_SCHEMA_TEXT)
                 texts[at] = (*(const char *const *const *)list)[i];
@@ -234,10 +227,12 @@ static gyre_status write_metric(const writer *w, const gyre_schema_row *row, siz
         values[i] = (double)NAN;
     for (size_t c = 0; c < w->table->n_cells; c++) {
         const gyre_cell *cell = &w->table->cells[c];
+        if (cell->first_document + cell->n_documents > dims[1])
+            GYRE_FAIL(GYRE_E_INTERNAL, "cell %zu has documents %zu to %zu of %llu", c, cell->first_document, cell->first_document + cell->n_documents, (unsigned long long)dims[1]);
         for (size_t d = 0; cell->values != NULL && d < cell->n_documents; d++)
             for (size_t h = 0; h < cell->n_heads; h++) {
                 double x = gyre_cell_value(cell, metric, d, h);
-                values[(c * (size_t)dims[1] + d) * (size_t)dims[2] + h] = isnan(x) ? (double)NAN : x;
+                values[(c * (size_t)dims[1] + cell->first_document + d) * (size_t)dims[2] + h] = isnan(x) ? (double)NAN : x;
             }
     }
     (void)snprintf(path, sizeof path, "/metrics/%s", w->table->metrics[metric]);
@@ -435,7 +430,7 @@ static gyre_status check_written(const char *path, const gyre_table *table, gyre
     gyre_table *back = NULL;
     GYRE_TRY(gyre_results_read(path, &back, NULL, NULL, err));
     if (back->n_cells != table->n_cells || back->n_comparisons != table->n_comparisons || back->n_sources != table->n_sources
-        || back->n_metrics != table->n_metrics || missing_cells(back) != missing_cells(table) || all_fits(back) != all_fits(table))
+        || back->n_metrics != table->n_metrics || back->n_perplexity != table->n_perplexity || missing_cells(back) != missing_cells(table) || all_fits(back) != all_fits(table))
         GYRE_FAIL(GYRE_E_IO, "%s reads back with other counts than were written: the disk or the memory is failing", path);
 done:
     gyre_table_free(back);

@@ -14,6 +14,7 @@
 #define SCALE(name, type, text, note) \
     { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_##type, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note, 0 }
 #define SCALE_2(name, text, note) { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_SIZE, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note, 2 }
+#define SCALE_3(name, text, note) { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_SIZE, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note, 3 }
 #define GROUP(name, text, note) { "/" name, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note, 0 }
 #define CONFIG(name, field, text, note) \
     { "/config/" name, GYRE_SCHEMA_SCALAR, GYRE_SCHEMA_TEXT, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note, 0 }
@@ -22,6 +23,10 @@
 #define SOURCE_LIST(name, field, type, scale, unit, text, note) \
     { "/sources/" name, GYRE_SCHEMA_LIST, GYRE_SCHEMA_##type, { "source", scale }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, \
       note, 0 }
+#define SOURCE_3(field, type, unit, text, note) \
+    { "/sources/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "source" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, field), unit, text, note, 3 }
+#define PASS(field, type, unit, text, note) \
+    { "/perplexity/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "pass" }, GYRE_SCHEMA_PERPLEXITY, offsetof(gyre_perplexity, field), unit, text, note, 3 }
 #define FIT(name, field, type, text, note) \
     { "/fits/" name, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "fit" }, GYRE_SCHEMA_FITS, offsetof(gyre_fit_row, field), GYRE_SCHEMA_##type == GYRE_SCHEMA_STREAM ? NULL : "1", text, note, 2 }
 #define POINT(name, field, type, text, note) \
@@ -50,25 +55,26 @@ const gyre_schema_row gyre_schema[] = {
     FILE_ATTRIBUTE("content_sha256", CHARS, "the scientific digest of the file", "as `gyre verify --digest` computes it"),
 
     SCALE("cell", SIZE, "place of a cell in the plan", ""),
-    SCALE("document", SIZE, "place of an evaluation document in its source", "names are in /sources/document_name"),
+    SCALE("document", SIZE, "place of an evaluation document in its source", "names are in /sources/document_name; of a model source: a chunk of text"),
     SCALE("calibration", SIZE, "place of a calibration document in its source", "names are in /sources/calibration_name"),
     SCALE("head", SIZE, "KV head", ""),
-    SCALE("layer", SIZE, "place of a layer in its source", "the model's numbers are in /sources/layer_number"),
+    SCALE("layer", SIZE, "place of a layer in its source", "the model's numbers are in /sources/layer_number; of a model source: a block of chunks"),
     SCALE("source", TEXT, "name of the source", ""),
     SCALE("comparison", SIZE, "place of a comparison in the plan", ""),
     SCALE_2("validation", "place of a validation document in its source", "names are in /sources/validation_name"),
     SCALE_2("fit", "place of a fit in /fits", ""),
     SCALE_2("parameter", "place of a parameter in /fits/parameters", ""),
     SCALE_2("point", "place of a point of a training curve", ""),
+    SCALE_3("pass", "place of a pass in /perplexity", "an arm at a grid point and a seed, over all chunks of a model source"),
 
     GROUP("config", "what was asked for", ""),
     CONFIG("source", config_source, "the configuration as written", "YAML"),
     CONFIG("overrides", config_overrides, "assignments of --set", "one a line"),
     CONFIG("canonical", config_canonical, "the configuration resolved, defaults filled in", "what config_sha256 is taken of"),
 
-    GROUP("sources", "where rows came from", ""),
-    SOURCE(path, TEXT, NULL, "capture file", "as the configuration gives it"),
-    SOURCE(digest, TEXT, NULL, "scientific digest of the capture", ""),
+    GROUP("sources", "where values came from", "of a model source a document is a chunk of text, and a layer is a block of chunks"),
+    SOURCE(path, TEXT, NULL, "capture file", "as the configuration gives it; of a model source: the model file"),
+    SOURCE(digest, TEXT, NULL, "scientific digest of the capture", "of a model source: of the model file, the tokens, the context and the engine"),
     SOURCE(model_sha256, TEXT, NULL, "SHA-256 of the model file", ""),
     SOURCE(architecture, TEXT, NULL, "architecture of the model", ""),
     SOURCE(dim, U32, "1", "head dimension", ""),
@@ -86,11 +92,22 @@ const gyre_schema_row gyre_schema[] = {
       "validation documents", "they choose among fits; 0 where nothing is chosen", 2 },
     { "/sources/validation_name", GYRE_SCHEMA_LIST, GYRE_SCHEMA_TEXT, { "source", "validation" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, validation), NULL,
       "names of the validation documents", "padded with empty texts", 2 },
+    SOURCE_3(kind, KIND, NULL, "what cells are made from", "`capture`: rows of a capture file; `model`: a text through the model with a coded cache"),
+    SOURCE_3(texts, TEXT, NULL, "paths of the texts", "a line each; empty for a capture"),
+    SOURCE_3(texts_sha256, TEXT, NULL, "SHA-256 of the texts", "a line each; empty for a capture"),
+    SOURCE_3(engine, TEXT, NULL, "inference engine", "version, build flags and settings; empty for a capture"),
+    SOURCE_3(context, SIZE, "1", "tokens of a chunk", "0 for a capture"),
+    SOURCE_3(n_scored, SIZE, "1", "tokens of a chunk that are scored", "0 for a capture"),
+    SOURCE_3(first_chunk, SIZE, "1", "number of the first chunk in its text", "0 for a capture"),
+    SOURCE_3(n_texts, SIZE, "1", "texts", "with several they are the units of comparisons; 0 for a capture"),
+    { "/sources/text_of", GYRE_SCHEMA_LIST, GYRE_SCHEMA_U32, { "source", "document" }, GYRE_SCHEMA_SOURCES, offsetof(gyre_source, text_of), "1",
+      "which text a chunk is of", "padded with 4294967295, as all of a capture is", 3 },
+    SOURCE_3(descriptive, BOOL, "1", "too few chunks for verdicts", "1 only where the configuration says `descriptive`: the verdict is DESCRIPTIVE"),
 
-    GROUP("cells", "one row per cell: a layer of a source x an arm at a grid point x a seed", ""),
+    GROUP("cells", "one row per cell: a layer, or block of chunks, of a source x an arm at a grid point x a seed", ""),
     CELL(key, CHARS, NULL, "SHA-256 of what determines the cell's values", "two arms with the same codecs share it"),
     CELL(source, SOURCE, NULL, "name of the source", ""),
-    CELL(layer, U32, "1", "the model's number of the layer", ""),
+    CELL(layer, U32, "1", "the model's number of the layer", "of a model source: the number of the block"),
     CELL(arm, TEXT, NULL, "name of the arm in the configuration", ""),
     CELL(point, TEXT, NULL, "grid values that act on the arm", "`bits=4,group=32`; empty without a grid"),
     CELL(streams, TEXT, NULL, "streams that are coded", "`k`, `v`, `kv` or `none`"),
@@ -106,12 +123,40 @@ const gyre_schema_row gyre_schema[] = {
     CELL(total_bits, REAL, "bit", "payload and side bits per value", "NaN unless OK"),
     CELL(read_bits, REAL, "bit", "bits per visible value that a query fetched", "mean over the coded streams; payload bits for a stream that was not read by the query; NaN unless OK"),
     CELL(n_documents, SIZE, "1", "documents that the cell covers", ""),
-    CELL(n_heads, SIZE, "1", "KV heads that the cell covers", ""),
+    CELL(n_heads, SIZE, "1", "KV heads that the cell covers", "1 of a model source"),
+    { "/cells/first_document", GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_SIZE, { "cell" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, first_document), "1",
+      "place of the cell's first document in its source", "0 but for blocks of chunks", 3 },
 
     GROUP("metrics", "one dataset per metric of the configuration", "lower is better for each"),
     { "/metrics/*", GYRE_SCHEMA_METRIC, GYRE_SCHEMA_REAL, { "cell", "document", "head" }, GYRE_SCHEMA_CELLS, offsetof(gyre_cell, values),
       "the metric's", "the metric of a document, layer and KV head",
-      "attribute direction is `lower_better`; NaN where a cell has no such document or head, or is not OK", 0 },
+      "attribute direction is `lower_better`; documents at their place in the source: a block of chunks begins at /cells/first_document; NaN where a cell has no such document or head, or is not OK", 0 },
+
+    { "/perplexity", GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, "one row per pass: an arm at a grid point and a seed over all scored tokens of a model source",
+      "errors are over tokens, as llama-perplexity prints them; for comparisons see /stats; quantiles interpolate linearly at place q (n - 1) of the sorted values; "
+      "no row where a cell of the pass is not OK", 3 },
+    PASS(source, SOURCE, NULL, "name of the source", ""),
+    PASS(arm, TEXT, NULL, "arm", ""),
+    PASS(point, TEXT, NULL, "grid values that act on the arm", "empty without a grid"),
+    PASS(seed, U32, "1", "seed index", "0 for arms without seeds"),
+    PASS(n_chunks, SIZE, "1", "chunks", ""),
+    PASS(n_tokens, SIZE, "1", "scored tokens", ""),
+    PASS(nll, REAL, "nat", "mean of -log p of the token that follows", ""),
+    PASS(nll_se, REAL, "nat", "its standard error", "sqrt((mean of squares - square of mean)/(n - 1)); NaN for one token"),
+    PASS(ppl, REAL, "1", "perplexity", "exp(nll)"),
+    PASS(ppl_error, REAL, "1", "its standard error", "ppl nll_se"),
+    PASS(nll_change, REAL, "nat", "mean of nll minus the exact run's, token by token", ""),
+    PASS(nll_change_se, REAL, "nat", "its standard error", "of the paired differences"),
+    PASS(kl, REAL, "nat", "mean divergence KL(exact || arm) over the vocabulary", ""),
+    PASS(kl_se, REAL, "nat", "its standard error", ""),
+    PASS(kl_median, REAL, "nat", "median of the divergence", ""),
+    PASS(kl_90, REAL, "nat", "its 0.9 quantile", ""),
+    PASS(kl_99, REAL, "nat", "its 0.99 quantile", ""),
+    PASS(kl_999, REAL, "nat", "its 0.999 quantile", ""),
+    PASS(kl_max, REAL, "nat", "the largest divergence", ""),
+    PASS(same_top, REAL, "1", "share of tokens whose most likely successor stays", "higher is better"),
+    PASS(p_rms, REAL, "1", "root mean square change of the probability of the token that follows", ""),
+    PASS(total_bits, REAL, "bit", "total bits per value", "mean over blocks"),
 
     { "/fits", GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, "one row per fit: parameters that were learned, or the best of several draws",
       "the fits of a cell are neighbours; cells that share a key share their fits, which are here once; values of the objective are NaN where there are no validation rows", 2 },
@@ -153,7 +198,7 @@ const gyre_schema_row gyre_schema[] = {
     STATS(reason, TEXT, NULL, "why not OK", "empty otherwise"),
     STATS(test, TEXT, NULL, "test", "`paired_t` without seeds, else `crossed`; empty unless made"),
     STATS(n_seeds, SIZE, "1", "seeds that entered", "1 where neither arm is seeded"),
-    STATS(n_documents, SIZE, "1", "documents that entered", ""),
+    STATS(n_documents, SIZE, "1", "documents that entered", "of a model source: texts, or chunks where there is one text"),
     STATS(estimate, REAL, "1", "mean difference", "over seeds and documents of the mean over layers and heads"),
     STATS(ci_low, REAL, "1", "lower end of the interval at 1 - alpha", "not adjusted for the family"),
     STATS(ci_high, REAL, "1", "upper end of the interval at 1 - alpha", "not adjusted for the family"),
@@ -161,13 +206,13 @@ const gyre_schema_row gyre_schema[] = {
     STATS(sd_seed, REAL, "1", "standard deviation between seeds", "NaN where the test has no such component"),
     STATS(sd_document, REAL, "1", "standard deviation between documents", "NaN where the test has no such component"),
     STATS(p, REAL, "1", "two-sided p", ""),
-    STATS(p_adjusted, REAL, "1", "two-sided p, adjusted", ""),
+    STATS(p_adjusted, REAL, "1", "two-sided p, adjusted", "NaN where DESCRIPTIVE"),
     STATS(p_tost, REAL, "1", "p of equivalence (TOST)", "NaN without a margin"),
-    STATS(p_tost_adjusted, REAL, "1", "p of equivalence, adjusted", "NaN without a margin"),
+    STATS(p_tost_adjusted, REAL, "1", "p of equivalence, adjusted", "NaN without a margin, and where DESCRIPTIVE"),
     STATS(margin_needed, REAL, "1", "smallest symmetric margin that passes TOST at alpha", "on the scale of the estimate"),
-    STATS(verdict, TEXT, NULL, "verdict", "`EQUIVALENT`, `BETTER`, `WORSE`, `INCONCLUSIVE`; empty unless OK"),
-    STATS(worst_layer, U32, "1", "the layer with the largest difference either way", "the model's number"),
-    STATS(worst_estimate, REAL, "1", "mean difference of that layer", ""),
+    STATS(verdict, TEXT, NULL, "verdict", "`EQUIVALENT`, `BETTER`, `WORSE`, `INCONCLUSIVE`, or `DESCRIPTIVE` where the source is; empty unless OK"),
+    STATS(worst_layer, U32, "1", "the layer with the largest difference either way", "the model's number; 4294967295 of a model source, which has none"),
+    STATS(worst_estimate, REAL, "1", "mean difference of that layer", "NaN where there is none"),
     STATS(worst_low, REAL, "1", "lower end of its interval", "NaN where that layer has no spread"),
     STATS(worst_high, REAL, "1", "upper end of its interval", "NaN where that layer has no spread"),
     STATS(total_bits_arm, REAL, "bit", "total bits per value of the arm", "mean over layers and seeds"),
@@ -241,6 +286,7 @@ const char *gyre_schema_type_name(gyre_schema_type type)
     case GYRE_SCHEMA_CHARS:
     case GYRE_SCHEMA_STATUS:
     case GYRE_SCHEMA_STREAM:
+    case GYRE_SCHEMA_KIND:
     case GYRE_SCHEMA_SOURCE:
         return "text";
     case GYRE_SCHEMA_REAL:

@@ -17,14 +17,14 @@
 #include "core/status.h"
 
 #define GYRE_RESULTS_SCHEMA "gyre-results"
-#define GYRE_RESULTS_VERSION "1.2.0"
+#define GYRE_RESULTS_VERSION "1.3.0"
 
 typedef enum gyre_schema_kind {
     GYRE_SCHEMA_ATTRIBUTE, /* scalar attribute of the root or of a group: "/provenance@host" */
     GYRE_SCHEMA_SCALE,     /* dimension scale in the root group: 0, 1, 2, ..., or the names of the sources */
     GYRE_SCHEMA_GROUP,
     GYRE_SCHEMA_SCALAR,    /* dataset without dimensions */
-    GYRE_SCHEMA_COLUMN,    /* one value per source, cell, comparison, fit, parameter or point */
+    GYRE_SCHEMA_COLUMN,    /* one value per source, cell, comparison, fit, parameter, point or pass */
     GYRE_SCHEMA_LIST,      /* several values per source, padded: [source, other scale] */
     GYRE_SCHEMA_METRIC,    /* "/metrics/(name)", one dataset per metric of the configuration */
     GYRE_SCHEMA_COMPOUND
@@ -36,6 +36,7 @@ typedef enum gyre_schema_type {
     GYRE_SCHEMA_CHARS,  /* char[]                    -> variable-length UTF-8 */
     GYRE_SCHEMA_STATUS, /* gyre_cell_status          -> variable-length UTF-8 */
     GYRE_SCHEMA_STREAM, /* gyre_stream               -> "k" or "v", variable-length UTF-8 */
+    GYRE_SCHEMA_KIND,   /* gyre_source_kind          -> "capture" or "model", variable-length UTF-8 */
     GYRE_SCHEMA_SOURCE, /* size_t, index of a source -> its name, variable-length UTF-8 */
     GYRE_SCHEMA_REAL,   /* double                    -> float64 */
     GYRE_SCHEMA_F32,    /* float                     -> float32 */
@@ -56,6 +57,7 @@ typedef enum gyre_schema_owner {
     GYRE_SCHEMA_FITS,       /* gyre_fit_row: fit_columns.h */
     GYRE_SCHEMA_PARAMETERS, /* float */
     GYRE_SCHEMA_POINTS,     /* gyre_fit_point */
+    GYRE_SCHEMA_PERPLEXITY, /* gyre_perplexity */
     GYRE_SCHEMA_PROVENANCE
 } gyre_schema_owner;
 

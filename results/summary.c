@@ -165,7 +165,8 @@ static gyre_status summarise_one(gyre_table *table, const arm_point *a, size_t m
 {
     gyre_status st = GYRE_OK;
     gyre_arm_units units;
-    *s = (gyre_summary){ .source = a->source, .metric = metric, .arm = a->arm, .point = a->point, .streams = a->streams, .geometric = strcmp(table->metric_units[metric], "share") != 0,
+    bool model = table->sources[a->source].kind == GYRE_SOURCE_MODEL;
+    *s = (gyre_summary){ .source = a->source, .metric = metric, .arm = a->arm, .point = a->point, .streams = a->streams, .geometric = !model && strcmp(table->metric_units[metric], "share") != 0,
                          .mean = (double)NAN, .lo = (double)NAN, .hi = (double)NAN, .payload_bits = a->payload_bits, .total_bits = a->total_bits, .read_bits = a->read_bits };
     GYRE_TRY(gyre_arm_units_get(table, a->source, a->arm, a->point, metric, s->geometric, &units, err));
     if (s->geometric && strcmp(units.status, "DEGENERATE") == 0) {

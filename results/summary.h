@@ -1,7 +1,8 @@
 /* Summaries of arms for tables and figures: one number with an interval for each arm, grid point, source and metric.
  *
  * The same unit of analysis as comparisons (compare.h): per document and seed the mean over layers and heads, here of one arm alone; the interval (1 - alpha) comes from
- * the same tests. Means are geometric (logarithms are averaged), as in comparisons; arithmetic for shares, and where a value is not positive. Intervals of single arms overlap more than paired
+ * the same tests. Means are geometric (logarithms are averaged), as in comparisons; arithmetic for shares, and where a value is not positive. Of a model source all
+ * means are arithmetic, over chunks or texts: a chunk's value is a mean over tokens, and so is that of all chunks. Intervals of single arms overlap more than paired
  * differences do: they describe, they do not compare.
  */
 #ifndef GYRE_RESULTS_SUMMARY_H
@@ -27,7 +28,7 @@ typedef struct gyre_summary {
     size_t n_seeds, n_documents;
     double mean, lo, hi;               /* in the metric's unit; lo and hi NaN where there is no interval */
     double payload_bits, total_bits, read_bits; /* mean over layers and seeds */
-    double *layer_mean;                /* per layer of the source, same kind of mean; kept by the table */
+    double *layer_mean;                /* per layer of the source, same kind of mean; of a model source the mean alone; kept by the table */
 } gyre_summary;
 
 /* All of them, in plan order (source, arm, point), metrics innermost; kept by the table. */

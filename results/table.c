@@ -84,6 +84,21 @@ done:
     return st;
 }
 
+const char *gyre_layer_word(const gyre_source *source)
+{
+    return source->kind == GYRE_SOURCE_MODEL ? "block" : "layer";
+}
+
+const char *gyre_unit_word(const gyre_source *source)
+{
+    return source->kind != GYRE_SOURCE_MODEL ? "document" : source->n_texts > 1 ? "text" : "chunk";
+}
+
+size_t gyre_n_units(const gyre_source *source)
+{
+    return source->kind == GYRE_SOURCE_MODEL && source->n_texts > 1 ? source->n_texts : source->n_documents;
+}
+
 size_t gyre_metric_place(const gyre_table *table, const char *name)
 {
     size_t m = 0;

@@ -116,8 +116,8 @@ typedef struct gyre_comparison {
     double p, p_adjusted;             /* two-sided */
     double p_tost, p_tost_adjusted;   /* NaN without a margin */
     double margin_needed;             /* the smallest symmetric margin that would pass TOST at alpha, same scale as estimate */
-    const char *verdict;              /* EQUIVALENT, BETTER, WORSE, INCONCLUSIVE; "" unless OK */
-    uint32_t worst_layer;             /* layer with the largest |estimate| */
+    const char *verdict;              /* EQUIVALENT, BETTER, WORSE, INCONCLUSIVE, or DESCRIPTIVE where the source is; "" unless OK */
+    uint32_t worst_layer;             /* layer with the largest |estimate|; UINT32_MAX of a MODEL, which has none: worst_* are NaN */
     double worst_estimate, worst_low, worst_high;
     double total_bits_arm, total_bits_against; /* mean over layers */
 } gyre_comparison;
@@ -152,6 +152,11 @@ void gyre_table_free(gyre_table *table);
 /* Zeroed memory / a copy of a text that lives as long as the table. */
 gyre_status gyre_table_keep(gyre_table *table, size_t count, size_t size, void *out, gyre_error *err);
 gyre_status gyre_table_text(gyre_table *table, const char *text, const char **out, gyre_error *err);
+
+/* "layer" or "block": what the cells of a source are numbered by. "document", "chunk" or "text": what is counted in comparisons; and how many there are. */
+const char *gyre_layer_word(const gyre_source *source);
+const char *gyre_unit_word(const gyre_source *source);
+size_t gyre_n_units(const gyre_source *source);
 
 /* Index of a metric in the table, or n_metrics. */
 size_t gyre_metric_place(const gyre_table *table, const char *name);

@@ -11,6 +11,7 @@
 #include "core/h5.h"
 #include "core/seal.h"
 #include "results/cells.h"
+#include "results/compare.h"
 #include "results/digest.h"
 #include "results/results_file.h"
 #include "results/schema.h"
@@ -68,6 +69,7 @@ static bool type_fits(hid_t type, gyre_schema_type wanted)
     case GYRE_SCHEMA_CHARS:
     case GYRE_SCHEMA_STATUS:
     case GYRE_SCHEMA_STREAM:
+    case GYRE_SCHEMA_KIND:
     case GYRE_SCHEMA_SOURCE:
         return H5Tis_variable_str(type) > 0 && H5Tget_cset(type) == H5T_CSET_UTF8;
     case GYRE_SCHEMA_REAL:
@@ -260,21 +262,41 @@ static gyre_status check_comparison(gyre_verification *v, const gyre_table *tabl
 {
     gyre_status st = GYRE_OK;
     static const char *const statuses[] = { "OK", "SKIPPED", "INCOMPLETE", "DEGENERATE" };
-    static const char *const verdicts[] = { "EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE" };
+    static const char *const verdicts[] = { "EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE", GYRE_DESCRIPTIVE };
     const gyre_comparison *c = &table->comparisons[i];
     bool status = false, verdict = false, metric = false;
-    for (size_t k = 0; k < 4; k++) {
+    for (size_t k = 0; k < sizeof statuses / sizeof *statuses; k++)
         status = status || strcmp(c->status, statuses[k]) == 0;
+    for (size_t k = 0; k < sizeof verdicts / sizeof *verdicts; k++)
         verdict = verdict || strcmp(c->verdict, verdicts[k]) == 0;
-    }
     for (size_t m = 0; m < table->n_metrics; m++)
         metric = metric || strcmp(c->metric, table->metrics[m]) == 0;
     if (!status)
         GYRE_TRY(fault(v, err, "/stats/status: row %zu is '%s'", i, c->status));
     if (verdict != (strcmp(c->status, "OK") == 0))
         GYRE_TRY(fault(v, err, "/stats/verdict: row %zu is '%s' where the status is %s", i, c->verdict, c->status));
+    if (verdict && (strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0) != table->sources[c->source].descriptive)
+        GYRE_TRY(fault(v, err, "/stats/verdict: row %zu is '%s', and its source is%s descriptive", i, c->verdict, table->sources[c->source].descriptive ? "" : " not"));
     if (!metric)
         GYRE_TRY(fault(v, err, "/stats/metric: row %zu names %s, which is not in /metrics", i, c->metric));
+done:
+    return st;
+}
+
+/* What follows from other numbers of the row, and what cannot be. */
+static gyre_status check_pass(gyre_verification *v, const gyre_table *table, size_t i, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_perplexity *p = &table->perplexity[i];
+    const gyre_source *s = &table->sources[p->source];
+    if (s->kind != GYRE_SOURCE_MODEL || p->n_chunks != s->n_documents || p->n_tokens != s->n_documents * s->n_scored)
+        GYRE_TRY(fault(v, err, "/perplexity: row %zu counts %zu chunks and %zu tokens, which source %s has not", i, p->n_chunks, p->n_tokens, s->name));
+    if (!(fabs(p->ppl - exp(p->nll)) <= 1e-9 * p->ppl))
+        GYRE_TRY(fault(v, err, "/perplexity/ppl: row %zu is %g, not exp(nll) = %g", i, p->ppl, exp(p->nll)));
+    if (!(p->kl_median >= 0.0 && p->kl_90 >= p->kl_median && p->kl_99 >= p->kl_90 && p->kl_999 >= p->kl_99 && p->kl_max >= p->kl_999 && p->kl >= 0.0 && p->kl <= p->kl_max * (1.0 + 1e-9)))
+        GYRE_TRY(fault(v, err, "/perplexity/kl: row %zu has quantiles out of order, or a mean outside them", i));
+    if (!(p->same_top >= 0.0 && p->same_top <= 1.0 && p->p_rms >= 0.0 && p->p_rms <= 1.0))
+        GYRE_TRY(fault(v, err, "/perplexity: row %zu has same_top %g and p_rms %g, which are no shares", i, p->same_top, p->p_rms));
 done:
     return st;
 }
@@ -297,6 +319,8 @@ static gyre_status check_sense(gyre_verification *v, const char *path, gyre_erro
         GYRE_TRY(check_cell(v, table, i, err));
     for (size_t i = 0; i < table->n_comparisons; i++)
         GYRE_TRY(check_comparison(v, table, i, err));
+    for (size_t i = 0; i < table->n_perplexity; i++)
+        GYRE_TRY(check_pass(v, table, i, err));
 done:
     gyre_table_free(table);
     free(why);
@@ -338,6 +362,7 @@ static gyre_status verify_cell(const char *path, gyre_verification *v, gyre_erro
         goto done;
     }
     memcpy(v->digest, file.digest, sizeof v->digest);
+    v->n_tokens = file.n_tokens;
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
     if (strncmp(name, file.key, strlen(file.key)) != 0 || strcmp(name + strlen(file.key), ".h5") != 0)
         GYRE_TRY(fault(v, err, "the file holds cell %s and has another name", file.key));

@@ -19,6 +19,7 @@ typedef struct gyre_verification {
     size_t n_faults, n_warnings;
     char **faults;       /* one sentence each */
     char **warnings;     /* paths of objects that only a newer MINOR version knows */
+    size_t n_tokens;     /* scored tokens of a cell file; 0 elsewhere */
     char digest[GYRE_SHA256_HEX]; /* "" where the content cannot be walked */
 } gyre_verification;
 

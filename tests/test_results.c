@@ -179,8 +179,10 @@ static gyre_table *make_table(bool computed)
     t->metric_units = units;
     t->n_sources = 2;
     OK(gyre_table_keep(t, 2, sizeof *t->sources, &t->sources, &error));
-    t->sources[0] = (gyre_source){ "smollm2", "data/a.h5", "d0", "m0", "llama", 5, texts_a, 1, calibration, 0, NULL, false, 3, layers_a, heads_a, 64, false };
-    t->sources[1] = (gyre_source){ "qwen2.5", "data/b.h5", "d1", "m1", "qwen2", 4, texts_b, 0, NULL, 0, NULL, true, 2, layers_b, heads_b, 128, true };
+    t->sources[0] = (gyre_source){ .name = "smollm2", .path = "data/a.h5", .digest = "d0", .model_sha256 = "m0", .architecture = "llama", .n_documents = 5, .documents = texts_a,
+                                   .n_calibration = 1, .calibration = calibration, .n_layers = 3, .layers = layers_a, .n_heads = heads_a, .dim = 64 };
+    t->sources[1] = (gyre_source){ .name = "qwen2.5", .path = "data/b.h5", .digest = "d1", .model_sha256 = "m1", .architecture = "qwen2", .n_documents = 4, .documents = texts_b,
+                                   .leak = true, .n_layers = 2, .layers = layers_b, .n_heads = heads_b, .dim = 128, .has_bias = true };
     OK(gyre_table_keep(t, 200, sizeof *t->cells, &t->cells, &error));
     add_cells(t, 0, computed);
     add_cells(t, 1, computed);
@@ -902,7 +904,8 @@ static gyre_table *small_table(size_t n_layers, size_t n_documents, uint32_t n_s
     t->metric_units = units;
     t->n_sources = 1;
     OK(gyre_table_keep(t, 1, sizeof *t->sources, &t->sources, &error));
-    t->sources[0] = (gyre_source){ "a", "", "", "", "", n_documents, texts_a, 0, NULL, 0, NULL, false, n_layers, layers_a, heads_a, 64, false };
+    t->sources[0] = (gyre_source){ .name = "a", .path = "", .digest = "", .model_sha256 = "", .architecture = "", .n_documents = n_documents, .documents = texts_a,
+                                   .n_layers = n_layers, .layers = layers_a, .n_heads = heads_a, .dim = 64 };
     OK(gyre_table_keep(t, 2 * n_layers * n_seeds, sizeof *t->cells, &t->cells, &error));
     for (size_t a = 0; a < 2; a++)
         for (size_t l = 0; l < n_layers; l++)
