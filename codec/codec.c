@@ -26,12 +26,23 @@ struct gyre_codec {
     size_t n_streams, n_heads, dim;
     head *heads;           /* [stream][head] */
     gyre_quantizer *quantizer;
+    size_t window, sink;
+    bool token_local;
 };
 
+/* A window or a sink of 0 is left out: the codec is then the one that has neither. */
 void gyre_codec_canonical(const gyre_codec_spec *spec, char *text, size_t size)
 {
-    char own[GYRE_CANONICAL_TEXT], chain[GYRE_CHAIN_TEXT], options[GYRE_CANONICAL_TEXT];
-    gyre_options_canonical(gyre_codec_table, &spec->own, own, sizeof own);
+    char own[GYRE_OPTION_TEXT] = "", chain[GYRE_CHAIN_TEXT], options[GYRE_CANONICAL_TEXT];
+    size_t used = 0;
+    for (const gyre_option *o = gyre_codec_table; o->key != NULL; o++) {
+        char value[GYRE_OPTION_TEXT / 4];
+        gyre_option_print(o, &spec->own, value, sizeof value);
+        if (o->type == GYRE_OPTION_INT && strcmp(value, o->fallback) == 0)
+            continue;
+        int n = snprintf(own + used, sizeof own - used, "%s%s=%s", used == 0 ? "" : ";", o->key, value);
+        used = n > 0 && used + (size_t)n < sizeof own ? used + (size_t)n : used;
+    }
     gyre_chain_canonical(&spec->chain, chain, sizeof chain);
     gyre_options_canonical(spec->quantizer->options, &spec->options, options, sizeof options);
     (void)snprintf(text, size, "%s;chain=%s;quantizer=%s%s%s%s", own, chain, spec->quantizer->name, options[0] ? "(" : "", options, options[0] ? ")" : "");
@@ -104,12 +115,38 @@ static bool same_quantizer(const gyre_codec_spec *a, const gyre_codec_spec *b)
     return a->quantizer == b->quantizer && strcmp(text[0], text[1]) == 0;
 }
 
+/* Are rows of this stream fetched by the query instead of decoded? */
+static bool read_by_query(const gyre_quantizer_type *type, gyre_stream stream)
+{
+    return stream == GYRE_K ? type->read_scores != NULL : type->read_output != NULL;
+}
+
+bool gyre_codec_keeps_rows(const gyre_codec_spec *spec)
+{
+    return spec->own.window > 0 || spec->own.sink > 0;
+}
+
+bool gyre_codec_windows_agree(const gyre_codec_spec *k, const gyre_codec_spec *v, char why[GYRE_WHY])
+{
+    if ((!gyre_codec_joint(k) && !gyre_codec_joint(v)) || (k->own.window == v->own.window && k->own.sink == v->own.sink))
+        return true;
+    (void)snprintf(why, GYRE_WHY, "%.60s codes K and V together, and here window and sink are %lld and %lld for K, %lld and %lld for V: give both streams the same",
+                   (gyre_codec_joint(k) ? k : v)->quantizer->name, (long long)k->own.window, (long long)k->own.sink, (long long)v->own.window, (long long)v->own.sink);
+    return false;
+}
+
 bool gyre_codec_applies(const gyre_codec_stream *streams, size_t n_streams, char why[GYRE_WHY])
 {
     const gyre_codec_spec *spec = streams[0].spec;
     if (gyre_codec_joint(spec) != (n_streams == 2) || (n_streams == 2 && !same_quantizer(spec, streams[1].spec))) {
         const gyre_codec_spec *joint = gyre_codec_joint(spec) ? spec : streams[n_streams - 1].spec;
         (void)snprintf(why, GYRE_WHY, "%.60s codes K and V together: give both streams the same quantizer and options", joint->quantizer->name);
+        return false;
+    }
+    if (n_streams == 2 && !gyre_codec_windows_agree(spec, streams[1].spec, why))
+        return false;
+    if (gyre_codec_keeps_rows(spec) && read_by_query(spec->quantizer, streams[0].sites[0].stream)) {
+        (void)snprintf(why, GYRE_WHY, "%.60s is read by the query; window and sink need decoded rows", spec->quantizer->name);
         return false;
     }
     for (size_t s = 0; s < n_streams; s++) {
@@ -143,6 +180,9 @@ gyre_status gyre_codec_new(const gyre_codec_stream *streams, size_t n_streams, s
     c->n_streams = n_streams;
     c->n_heads = n_heads;
     c->dim = streams[0].sites[0].dim;
+    c->window = (size_t)streams[0].spec->own.window;
+    c->sink = (size_t)streams[0].spec->own.sink;
+    c->token_local = gyre_quantizer_flags(streams[0].spec->quantizer, &streams[0].spec->options) & GYRE_TOKEN_LOCAL;
     GYRE_NEW(&c->heads, n_streams * n_heads);
     for (size_t i = 0; i < n_streams * n_heads; i++) {
         const gyre_codec_stream *from = &streams[i / n_heads];
@@ -255,9 +295,31 @@ done:
     return st;
 }
 
+size_t gyre_codec_window(const gyre_codec *c)
+{
+    return c->window;
+}
+
+size_t gyre_codec_sink(const gyre_codec *c)
+{
+    return c->sink;
+}
+
+bool gyre_codec_token_local(const gyre_codec *c)
+{
+    return c->token_local;
+}
+
+void gyre_codec_coded(const gyre_codec *c, size_t tokens, size_t *first, size_t *last)
+{
+    size_t end = tokens > c->window ? tokens - c->window : 0;
+    *first = c->sink < end ? c->sink : end;
+    *last = end;
+}
+
 bool gyre_codec_reads(const gyre_codec *c, gyre_stream stream)
 {
-    return stream == GYRE_K ? c->quantizer->type->read_scores != NULL : c->quantizer->type->read_output != NULL;
+    return read_by_query(c->quantizer->type, stream);
 }
 
 gyre_status gyre_codec_read_scores(const gyre_codec *c, const gyre_read *read, const float *query, float *scores, double *bits, void *scratch, gyre_error *err)

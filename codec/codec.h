@@ -36,7 +36,7 @@ typedef struct gyre_codec_spec {
     gyre_quantizer_values options;
 } gyre_codec_spec;
 
-/* "order=half_split;chain=[signs(per=layer),hadamard(form=sylvester)];quantizer=sym(bits=4,group=row,scale=f32)". */
+/* "order=half_split;chain=[signs(per=layer),hadamard(form=sylvester)];quantizer=sym(bits=4,group=row,scale=f32)"; a window or sink above 0 behind the order: ";window=16;sink=4". */
 void gyre_codec_canonical(const gyre_codec_spec *spec, char *text, size_t size);
 
 /* Does the chain or the quantizer draw random numbers? */
@@ -50,6 +50,10 @@ typedef struct gyre_codec_stream {
 
 /* Must K and V of this arm be coded by one codec? */
 bool gyre_codec_joint(const gyre_codec_spec *spec);
+
+/* Has it a window or a sink? And where K and V are coded by one codec, are they the same for both? False with the reason. */
+bool gyre_codec_keeps_rows(const gyre_codec_spec *spec);
+bool gyre_codec_windows_agree(const gyre_codec_spec *k, const gyre_codec_spec *v, char why[GYRE_WHY]);
 
 /* False with the reason where the codec does not apply; builds nothing. */
 bool gyre_codec_applies(const gyre_codec_stream *streams, size_t n_streams, char why[GYRE_WHY]);
@@ -67,6 +71,13 @@ gyre_status gyre_codec_encode(const gyre_codec *codec, const float *const *x, si
                               gyre_error *err);
 gyre_status gyre_codec_decode(const gyre_codec *codec, const uint8_t *bytes, size_t size, size_t tokens, const int32_t *pos, float *const *x, void *scratch,
                               gyre_error *err);
+
+/* What a cache must know to keep window and sink, which are those of every stream of the codec. Of a document's `tokens` rows the newest query sees rows first..last-1 coded, the others
+ * exact. Where a row does not decode by itself (not token local) that block is another one for every number of tokens; groups over tokens begin at row `first`. */
+size_t gyre_codec_window(const gyre_codec *codec);
+size_t gyre_codec_sink(const gyre_codec *codec);
+void gyre_codec_coded(const gyre_codec *codec, size_t tokens, size_t *first, size_t *last);
+bool gyre_codec_token_local(const gyre_codec *codec);
 
 /* Reads of one query through a quantizer that fetches by the query (read as in quant/quantizer.h; its chain is orthogonal and the same at every position, so the query goes through it
  * instead). Scores of visible keys; sum of weighted visible values. Bits fetched are added to *bits. */

@@ -16,15 +16,25 @@ typedef struct buffer {
 } buffer;
 
 struct gyre_cell_work {
-    buffer decoded[2], packed[2], scratch; /* decoded by stream, packed by codec: one document */
+    buffer decoded[2], packed[2], scratch; /* decoded by stream, packed by codec: one document, as the cache is after its last token */
+    buffer stood[2];                       /* by stream: the coded rows as a query before that saw them */
     size_t packed_size[2];
-    gyre_attention_work *attention;
-    size_t n, tokens, dim; /* what attention was made for */
+    gyre_attention_work **attention; /* one, or one a head where every query has its own cache */
+    size_t n_attention, n, tokens, dim; /* what attention was made for */
 };
 
 gyre_status gyre_cell_work_new(gyre_cell_work **out, gyre_error *err)
 {
     return gyre_calloc((void **)out, 1, sizeof **out, err);
+}
+
+static void free_attention(gyre_cell_work *w)
+{
+    for (size_t i = 0; i < w->n_attention; i++)
+        gyre_attention_work_free(w->attention[i]);
+    free(w->attention);
+    w->attention = NULL;
+    w->n_attention = 0;
 }
 
 void gyre_cell_work_free(gyre_cell_work *w)
@@ -36,7 +46,9 @@ void gyre_cell_work_free(gyre_cell_work *w)
     free(w->packed[0].bytes);
     free(w->packed[1].bytes);
     free(w->scratch.bytes);
-    gyre_attention_work_free(w->attention);
+    free(w->stood[0].bytes);
+    free(w->stood[1].bytes);
+    free_attention(w);
     free(w);
 }
 
@@ -177,39 +189,66 @@ done:
     return st;
 }
 
-static float *decoded_rows(const gyre_layer *l, gyre_cell_work *w, gyre_stream stream, size_t head)
+/* ---- rows of one document ---- */
+
+static float *rows_in(const gyre_layer *l, const buffer *b, size_t head)
 {
-    return (float *)w->decoded[stream].bytes + head * l->tokens * l->dim;
+    return (float *)b->bytes + head * l->tokens * l->dim;
 }
 
-/* Codes one document of a group: its decoded rows arrive in w->decoded, its bytes stay in w->packed[g]. */
-static gyre_status code_document(const gyre_layer *l, const coders *c, size_t g, size_t document, gyre_cell_work *w, gyre_error *err)
+/* Codes what the cache of a document codes when it holds `tokens` rows: the decoded rows arrive at their places in `into`, the bytes in w->packed[g]. */
+static gyre_status code_rows(const gyre_layer *l, const coders *c, size_t g, size_t document, size_t tokens, buffer into[2], gyre_cell_work *w, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_codec_group group = c->group[g];
     const float **x = NULL;
     float **y = NULL;
+    size_t first, last;
+    gyre_codec_coded(c->codec[g], tokens, &first, &last);
     GYRE_NEW(&x, group.n * l->n_heads);
     GYRE_NEW(&y, group.n * l->n_heads);
     for (size_t s = 0; s < group.n; s++)
-        GYRE_TRY(reserve(&w->decoded[group.stream[s]], l->n_heads * l->tokens * l->dim * sizeof(float), err));
+        GYRE_TRY(reserve(&into[group.stream[s]], l->n_heads * l->tokens * l->dim * sizeof(float), err));
     for (size_t i = 0; i < group.n * l->n_heads; i++) {
         gyre_stream stream = group.stream[i / l->n_heads];
-        x[i] = gyre_layer_rows(l, stream, i % l->n_heads) + document * l->tokens * l->dim;
-        y[i] = decoded_rows(l, w, stream, i % l->n_heads);
+        x[i] = gyre_layer_rows(l, stream, i % l->n_heads) + (document * l->tokens + first) * l->dim;
+        y[i] = rows_in(l, &into[stream], i % l->n_heads) + first * l->dim;
     }
-    GYRE_TRY(reserve(&w->packed[g], gyre_codec_most_bytes(c->codec[g], l->tokens) + 1, err));
-    GYRE_TRY(reserve(&w->scratch, gyre_codec_scratch(c->codec[g], l->tokens), err));
-    const int32_t *pos = l->part[GYRE_USE_EVALUATE].pos + document * l->tokens;
-    st = gyre_codec_encode(c->codec[g], x, l->tokens, pos, w->packed[g].bytes, &w->packed_size[g], w->scratch.bytes, err);
+    GYRE_TRY(reserve(&w->packed[g], gyre_codec_most_bytes(c->codec[g], last - first) + 1, err));
+    GYRE_TRY(reserve(&w->scratch, gyre_codec_scratch(c->codec[g], last - first), err));
+    const int32_t *pos = l->part[GYRE_USE_EVALUATE].pos + document * l->tokens + first;
+    w->packed_size[g] = 0;
+    if (first == last)
+        goto done;
+    st = gyre_codec_encode(c->codec[g], x, last - first, pos, w->packed[g].bytes, &w->packed_size[g], w->scratch.bytes, err);
     if (st != GYRE_OK) {
         (void)gyre_error_context(err, "layer %u, document %zu", l->raw.layer, document);
         goto done;
     }
-    GYRE_TRY(gyre_codec_decode(c->codec[g], w->packed[g].bytes, w->packed_size[g], l->tokens, pos, y, w->scratch.bytes, err));
+    GYRE_TRY(gyre_codec_decode(c->codec[g], w->packed[g].bytes, w->packed_size[g], last - first, pos, y, w->scratch.bytes, err));
 done:
     free(x);
     free(y);
+    return st;
+}
+
+/* Codes one document of a group: its rows as the cache has them after the last token arrive in w->decoded, its bytes stay in w->packed[g]. *bytes: what that cache takes, 2 for an exact value. */
+static gyre_status code_document(const gyre_layer *l, const coders *c, size_t g, size_t document, gyre_cell_work *w, double *bytes, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_codec_group group = c->group[g];
+    size_t first, last;
+    gyre_codec_coded(c->codec[g], l->tokens, &first, &last);
+    GYRE_TRY(code_rows(l, c, g, document, l->tokens, w->decoded, w, err));
+    for (size_t i = 0; i < group.n * l->n_heads; i++) {
+        gyre_stream stream = group.stream[i / l->n_heads];
+        const float *x = gyre_layer_rows(l, stream, i % l->n_heads) + document * l->tokens * l->dim;
+        float *y = rows_in(l, &w->decoded[stream], i % l->n_heads);
+        memcpy(y, x, first * l->dim * sizeof *y);
+        memcpy(y + last * l->dim, x + last * l->dim, (l->tokens - last) * l->dim * sizeof *y);
+    }
+    *bytes += (double)w->packed_size[g] + 2.0 * (double)(group.n * l->n_heads * (l->tokens - (last - first)) * l->dim);
+done:
     return st;
 }
 
@@ -222,6 +261,14 @@ typedef struct reading {
     double bits[2], values[2];  /* by stream: fetched so far, and the visible values they stand for */
     void *scratch;
 } reading;
+
+/* Reads are of this head from now on. */
+static void aim(reading *x, const gyre_unit *unit, size_t head)
+{
+    x->unit = unit;
+    x->read[GYRE_K].head = x->read[GYRE_V].head = head;
+    x->read[GYRE_K].tokens = x->read[GYRE_V].tokens = unit->tokens;
+}
 
 static gyre_read visible(const reading *x, gyre_stream stream, size_t r)
 {
@@ -264,17 +311,74 @@ static void find_readers(const coders *c, gyre_cell_work *w, reading *x, gyre_re
     }
 }
 
-static gyre_status attention_buffers(const gyre_layer *l, gyre_cell_work *w, gyre_error *err)
+/* ---- attention ---- */
+
+/* Has a codec a window or a sink? Then no two places of a document see the same cache. */
+static bool keeps_rows(const gyre_arm *arm)
 {
+    bool keeps = false;
+    for (int s = 0; s < 2; s++)
+        keeps = keeps || (arm->codes[s] && gyre_codec_keeps_rows(&arm->codec[s]));
+    return keeps;
+}
+
+static gyre_status attention_buffers(const gyre_layer *l, size_t wanted, gyre_cell_work *w, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
     size_t n = l->group * l->queries;
-    if (w->attention != NULL && w->n == n && w->tokens == l->tokens && w->dim == l->dim)
+    if (w->n_attention >= wanted && w->n == n && w->tokens == l->tokens && w->dim == l->dim)
         return GYRE_OK;
-    gyre_attention_work_free(w->attention);
-    w->attention = NULL;
+    free_attention(w);
     w->n = n;
     w->tokens = l->tokens;
     w->dim = l->dim;
-    return gyre_attention_work_new(n, l->tokens, l->dim, &w->attention, err);
+    GYRE_NEW(&w->attention, wanted);
+    for (; w->n_attention < wanted; w->n_attention++)
+        GYRE_TRY(gyre_attention_work_new(n, l->tokens, l->dim, &w->attention[w->n_attention], err));
+done:
+    return st;
+}
+
+/* What queries at row `newest` see of a group: the document's decoded rows, as far as they were coded by then, or, where a row does not decode by itself, the block of that place. */
+static gyre_status see(const gyre_layer *l, const coders *c, size_t g, size_t document, size_t newest, gyre_cell_work *w, gyre_seen *seen, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_codec *codec = c->codec[g];
+    bool anew = !gyre_codec_token_local(codec) && (gyre_codec_window(codec) > 0 || gyre_codec_sink(codec) > 0);
+    if (anew)
+        GYRE_TRY(code_rows(l, c, g, document, newest + 1, w->stood, w, err));
+    for (size_t s = 0; s < c->group[g].n; s++) {
+        gyre_stream stream = c->group[g].stream[s];
+        gyre_codec_coded(codec, newest + 1, &seen->first[stream], &seen->last[stream]);
+        seen->hat[stream] = gyre_codec_reads(codec, stream) ? NULL : rows_in(l, anew ? &w->stood[stream] : &w->decoded[stream], 0);
+    }
+done:
+    return st;
+}
+
+/* Attention of all heads of a document where every query sees the cache as it stood; queries at one place share what is coded for it. */
+static gyre_status attend_by_place(const gyre_layer *l, const coders *c, unsigned reads, size_t document, gyre_unit *units, gyre_cell_work *w, reading *read, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const size_t *last = units[0].exact->last;
+    for (size_t i = 0; i < l->queries; i++) {
+        gyre_seen seen = {0};
+        bool seen_before = false;
+        for (size_t j = 0; j < i; j++)
+            seen_before = seen_before || last[j] == last[i];
+        if (seen_before)
+            continue;
+        for (size_t g = 0; g < c->n; g++)
+            GYRE_TRY(see(l, c, g, document, last[i] - 1, w, &seen, err));
+        for (size_t h = 0; h < l->n_heads; h++) {
+            aim(read, &units[h], h);
+            GYRE_TRY(gyre_attention_seen(&units[h], reads, last[i] - 1, &seen, w->attention[h], err));
+            for (int s = 0; s < 2; s++)
+                seen.hat[s] = seen.hat[s] == NULL ? NULL : seen.hat[s] + l->tokens * l->dim; /* the next head */
+        }
+    }
+done:
+    return st;
 }
 
 /* Is the mean over units of the centred K error near what the capture's storage lost? Keys that are read by the query have no error of their own to hold against it. */
@@ -298,28 +402,34 @@ static gyre_status measure_document(const gyre_layer *l, const gyre_arm *arm, co
 {
     gyre_status st = GYRE_OK;
     gyre_reader reader;
+    gyre_unit *units = NULL;
     find_readers(c, w, read, &reader);
-    bool by_query = reader.scores != NULL || reader.output != NULL;
+    read->scratch = w->scratch.bytes;
+    bool by_query = reader.scores != NULL || reader.output != NULL, by_place = keeps_rows(arm);
+    GYRE_NEW(&units, l->n_heads);
     for (size_t h = 0; h < l->n_heads; h++) {
-        gyre_unit u = gyre_layer_unit(l, document, h);
-        u.k_hat = arm->codes[GYRE_K] ? decoded_rows(l, w, GYRE_K, h) : NULL;
-        u.v_hat = arm->codes[GYRE_V] ? decoded_rows(l, w, GYRE_V, h) : NULL;
-        u.reader = by_query ? &reader : NULL;
-        read->unit = &u;
-        read->scratch = w->scratch.bytes;
-        read->read[GYRE_K].head = read->read[GYRE_V].head = h;
-        read->read[GYRE_K].tokens = read->read[GYRE_V].tokens = l->tokens;
-        gyre_unit_errors(&u);
-        if (reads & GYRE_METRIC_QUERIES)
-            GYRE_TRY(gyre_attention_decoded(&u, reads, w->attention, err));
+        gyre_unit *u = &units[h];
+        *u = gyre_layer_unit(l, document, h);
+        u->k_hat = arm->codes[GYRE_K] ? rows_in(l, &w->decoded[GYRE_K], h) : NULL;
+        u->v_hat = arm->codes[GYRE_V] ? rows_in(l, &w->decoded[GYRE_V], h) : NULL;
+        u->reader = by_query ? &reader : NULL;
+        gyre_unit_errors(u);
+        *centred += u->error[GYRE_K] == 0.0 ? 0.0 : u->error[GYRE_K] / u->energy_centred[GYRE_K];
+    }
+    if (by_place && (reads & GYRE_METRIC_QUERIES))
+        GYRE_TRY(attend_by_place(l, c, reads, document, units, w, read, err));
+    for (size_t h = 0; h < l->n_heads; h++) {
+        gyre_unit *u = &units[h];
+        aim(read, u, h);
+        if (!by_place && (reads & GYRE_METRIC_QUERIES))
+            GYRE_TRY(gyre_attention_decoded(u, reads, w->attention[0], err));
         for (size_t m = 0; m < n_metrics; m++) {
-            bool defined = metrics[m]->measure != NULL && gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) &&
-                           !(by_query && (metrics[m]->reads & GYRE_METRIC_ROWS));
-            cell->values[(m * l->n_evaluation + document) * l->n_heads + h] = defined ? metrics[m]->measure(&u) : (double)NAN;
+            bool defined = gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) && !(by_query && (metrics[m]->reads & GYRE_METRIC_ROWS));
+            cell->values[(m * l->n_evaluation + document) * l->n_heads + h] = defined ? metrics[m]->measure(u) : (double)NAN;
         }
-        *centred += u.error[GYRE_K] == 0.0 ? 0.0 : u.error[GYRE_K] / u.energy_centred[GYRE_K];
     }
 done:
+    free(units);
     return st;
 }
 
@@ -354,13 +464,11 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_cell_ask *ask, gyr
     for (size_t m = 0; m < ask->n_metrics; m++)
         reads |= gyre_metric_applies(ask->metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) ? ask->metrics[m]->reads : 0;
     if (reads & GYRE_METRIC_QUERIES)
-        GYRE_TRY(attention_buffers(l, w, err));
+        GYRE_TRY(attention_buffers(l, keeps_rows(arm) ? l->n_heads : 1, w, err));
     GYRE_TRY(coders_new(l, ask, cell->seed, &c, fits, err));
     for (size_t d = 0; d < l->n_evaluation; d++) {
-        for (size_t g = 0; g < c.n; g++) {
-            GYRE_TRY(code_document(l, &c, g, d, w, err));
-            bytes[g] += (double)w->packed_size[g];
-        }
+        for (size_t g = 0; g < c.n; g++)
+            GYRE_TRY(code_document(l, &c, g, d, w, &bytes[g], err));
         GYRE_TRY(measure_document(l, arm, &c, ask->metrics, ask->n_metrics, reads, d, cell, w, &read, &centred, err));
     }
     count_bits(l, &c, bytes, &read, cell);

@@ -354,6 +354,7 @@ static gyre_status read_points(gyre_config *c, const gyre_yaml_node *root, gyre_
         goto done; /* parts of arms are missing */
     GYRE_TRY(gyre_config_expand(c, root, err));
     gyre_config_check_fits(c, root);
+    gyre_config_check_windows(c, root);
 done:
     return st;
 }

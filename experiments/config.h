@@ -47,8 +47,8 @@ typedef struct gyre_arm {
     gyre_arm_range ranges[GYRE_CONFIG_RANGES];
 } gyre_arm;
 
-/* One axis of the grid: a place in codecs and the values it takes. An axis over whole parts (chains, quantizers, objectives) has a name for each, and the part itself. */
-typedef enum gyre_axis_place { GYRE_AXIS_QUANTIZER, GYRE_AXIS_CHAIN, GYRE_AXIS_ORDER, GYRE_AXIS_FIT, GYRE_AXIS_OBJECTIVE, GYRE_AXIS_OPTIMISER } gyre_axis_place;
+/* One axis of the grid: a place in codecs and the values it takes (OWN: an option of the codec itself). An axis over whole parts (chains, quantizers, objectives) has a name for each, and the part itself. */
+typedef enum gyre_axis_place { GYRE_AXIS_QUANTIZER, GYRE_AXIS_CHAIN, GYRE_AXIS_OWN, GYRE_AXIS_FIT, GYRE_AXIS_OBJECTIVE, GYRE_AXIS_OPTIMISER } gyre_axis_place;
 
 typedef struct gyre_axis {
     const char *path;     /* as written */

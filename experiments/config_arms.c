@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const arm_keys[] = {"k", "v", "both", "layers", NULL};
-static const char *const codec_keys[] = {"chain", "quantizer", "order", "fit", "fitted", NULL};
+static const char *const codec_keys[] = {"chain", "quantizer", "order", "window", "sink", "fit", "fitted", NULL};
 
 /* One item, or every item of a list. */
 size_t gyre_config_items(const gyre_yaml_node *node)
@@ -124,6 +124,18 @@ void gyre_config_read_quantizer(gyre_config *c, const gyre_yaml_node *node, cons
     (void)gyre_yaml_options(c->yaml, options, node, at, codec->quantizer->options, &codec->options);
 }
 
+/* An option of the codec itself. */
+static void read_own(gyre_config *c, const gyre_yaml_node *node, const char *path, const gyre_option *option, gyre_codec_spec *codec)
+{
+    char why[GYRE_WHY];
+    if (!gyre_yaml_want(c->yaml, node, path, GYRE_YAML_SCALAR))
+        return;
+    if (node->quoted && option->type != GYRE_OPTION_CHOICE)
+        gyre_yaml_fault(c->yaml, node, path, "\"%.40s\" is quoted text: write the value without quotes", node->text);
+    else if (!gyre_option_parse(option, &codec->own, node->text, why))
+        gyre_yaml_fault(c->yaml, node, path, "%s", why);
+}
+
 static void read_codec(gyre_config *c, const gyre_yaml_node *node, const char *path, const bool streams[2], gyre_arm *arm, int stream)
 {
     char at[GYRE_CONFIG_PATH], why[GYRE_WHY];
@@ -133,7 +145,7 @@ static void read_codec(gyre_config *c, const gyre_yaml_node *node, const char *p
     size_t before = gyre_yaml_faults(c->yaml);
     gyre_yaml_keys(c->yaml, node, path, codec_keys);
     (void)gyre_options_defaults(gyre_codec_table, &codec->own);
-    const gyre_yaml_node *chain = gyre_yaml_get(node, "chain"), *quantizer = gyre_yaml_get(node, "quantizer"), *order = gyre_yaml_get(node, "order");
+    const gyre_yaml_node *chain = gyre_yaml_get(node, "chain"), *quantizer = gyre_yaml_get(node, "quantizer");
     (void)snprintf(at, sizeof at, "%.200s.chain", path);
     if (chain != NULL)
         gyre_config_read_chain(c, chain, at, &codec->chain);
@@ -142,9 +154,12 @@ static void read_codec(gyre_config *c, const gyre_yaml_node *node, const char *p
         gyre_yaml_fault(c->yaml, node, path, "'quantizer' is missing, as in quantizer: {sym: {bits: 4}}");
     else
         gyre_config_read_quantizer(c, quantizer, at, codec);
-    (void)snprintf(at, sizeof at, "%.200s.order", path);
-    if (order != NULL && gyre_yaml_want(c->yaml, order, at, GYRE_YAML_SCALAR) && !gyre_option_parse(gyre_codec_table, &codec->own, order->text, why))
-        gyre_yaml_fault(c->yaml, order, at, "%s", why);
+    for (const gyre_option *o = gyre_codec_table; o->key != NULL; o++) {
+        const gyre_yaml_node *own = gyre_yaml_get(node, o->key);
+        (void)snprintf(at, sizeof at, "%.200s.%.20s", path, o->key);
+        if (own != NULL)
+            read_own(c, own, at, o, codec);
+    }
     (void)snprintf(at, sizeof at, "%.200s.fit", path);
     if (gyre_yaml_get(node, "fit") != NULL)
         gyre_config_read_fit(c, gyre_yaml_get(node, "fit"), at, &arm->fit[stream]);
@@ -205,6 +220,20 @@ gyre_status gyre_config_read_arms(gyre_config *c, const gyre_yaml_node *root, gy
     }
 done:
     return st;
+}
+
+void gyre_config_check_windows(gyre_config *c, const gyre_yaml_node *root)
+{
+    char path[GYRE_CONFIG_PATH], why[GYRE_WHY];
+    const char *said = NULL;
+    for (size_t i = 0; i < c->n_points; i++) {
+        const gyre_arm_point *p = &c->points[i];
+        if (p->arm.name == said || !p->arm.codes[0] || !p->arm.codes[1] || gyre_codec_windows_agree(&p->arm.codec[0], &p->arm.codec[1], why))
+            continue;
+        said = p->arm.name; /* one fault an arm */
+        (void)snprintf(path, sizeof path, "arms.%.100s", said);
+        gyre_yaml_fault(c->yaml, gyre_yaml_get(gyre_yaml_get(root, "arms"), said), path, "%s%s%s", why, p->point[0] ? ", at " : "", p->point);
+    }
 }
 
 const gyre_arm *gyre_config_arm(const gyre_config *c, const char *name)

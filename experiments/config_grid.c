@@ -12,7 +12,9 @@ static const struct {
     gyre_axis_place place;
     bool whole;
 } forms[] = {
-    {1, {"order"}, GYRE_AXIS_ORDER, false},
+    {1, {"order"}, GYRE_AXIS_OWN, false},
+    {1, {"window"}, GYRE_AXIS_OWN, false},
+    {1, {"sink"}, GYRE_AXIS_OWN, false},
     {1, {"chain"}, GYRE_AXIS_CHAIN, true},
     {1, {"quantizer"}, GYRE_AXIS_QUANTIZER, true},
     {2, {"fit", "objective"}, GYRE_AXIS_OBJECTIVE, true},
@@ -78,8 +80,8 @@ static int set_in_codec(const gyre_axis *axis, gyre_codec_spec *codec, gyre_fit_
 {
     const char *text = axis->values[value];
     switch (axis->place) {
-    case GYRE_AXIS_ORDER:
-        return gyre_option_parse(gyre_codec_table, &codec->own, text, why) ? 1 : -1;
+    case GYRE_AXIS_OWN:
+        return parse_in(gyre_codec_table, axis->option, &codec->own, text, why);
     case GYRE_AXIS_CHAIN:
         if (!axis->whole)
             return set_in_chain(axis, &codec->chain, text, why);
@@ -246,7 +248,7 @@ static void check_parts(gyre_config *c, const gyre_yaml_node *grid)
 {
     for (size_t i = 0; i < c->n_axes; i++)
         for (size_t j = 0; j < c->n_axes; j++) {
-            static const char *const names[] = {"quantizer", "chain", "order", "fit", "objective", "optimiser"};
+            static const char *const names[] = {"quantizer", "chain", "own", "fit", "objective", "optimiser"};
             const gyre_axis *a = &c->axes[i], *b = &c->axes[j];
             bool meet = (a->on[0] && b->on[0]) || (a->on[1] && b->on[1]);
             bool arms = a->arm == NULL || b->arm == NULL || strcmp(a->arm, b->arm) == 0;
@@ -295,7 +297,7 @@ gyre_status gyre_config_read_grid(gyre_config *c, const gyre_yaml_node *root, gy
         if (parse_axis(c, axis))
             GYRE_TRY(read_axis(c, grid->keys[i], grid->items[i], axis, err));
         else
-            gyre_yaml_fault(c->yaml, grid->keys[i], "grid", "'%.80s' names nothing: write [ARM.][k.|v.]quantizer[.OPTION], chain[.ELEMENT.OPTION], order, fit.OPTION or fit.objective", axis->path);
+            gyre_yaml_fault(c->yaml, grid->keys[i], "grid", "'%.80s' names nothing: write [ARM.][k.|v.]quantizer[.OPTION], chain[.ELEMENT.OPTION], order, window, sink, fit.OPTION or fit.objective", axis->path);
     }
     check_parts(c, grid);
     make_labels(c);

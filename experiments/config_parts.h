@@ -36,6 +36,9 @@ void gyre_config_check_fits(gyre_config *c, const gyre_yaml_node *root);
 gyre_status gyre_config_read_source(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 void gyre_config_read_layers(gyre_config *c, const gyre_yaml_node *root);
 
+/* Every point of every arm whose K and V one codec codes: window and sink have to be the same; one fault an arm. */
+void gyre_config_check_windows(gyre_config *c, const gyre_yaml_node *root);
+
 gyre_status gyre_config_read_arms(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 const gyre_arm *gyre_config_arm(const gyre_config *c, const char *name);
 

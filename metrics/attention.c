@@ -181,39 +181,42 @@ static void row_decoded(const gyre_attention *a, size_t r, double scale, gyre_at
         w->weights[at + j] = (float)(p_hat[j] - p[j]);
 }
 
-/* Scores as read, less the exact ones; the sum in double, for the difference is small. */
-static gyre_status read_scores(const gyre_unit *u, gyre_attention_work *w, gyre_error *err)
+/* Scores of row r as read, less the exact ones; the sum in double, for the difference is small. */
+static gyre_status read_scores(const gyre_unit *u, size_t r, gyre_attention_work *w, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_attention *a = u->exact;
-    for (size_t r = 0; r < a->n; r++) {
-        float *scores = w->scores + r * a->tokens;
-        const float *q = u->q + r * u->dim;
-        GYRE_TRY(u->reader->scores(u->reader->context, r, scores + a->first[r], err));
-        for (size_t j = a->first[r]; j < a->last[r]; j++) {
-            double exact = 0.0;
-            for (size_t i = 0; i < u->dim; i++)
-                exact += (double)q[i] * (double)u->k[j * u->dim + i];
-            scores[j] = (float)((double)scores[j] - exact);
-        }
+    float *scores = w->scores + r * a->tokens;
+    const float *q = u->q + r * u->dim;
+    GYRE_TRY(u->reader->scores(u->reader->context, r, scores + a->first[r], err));
+    for (size_t j = a->first[r]; j < a->last[r]; j++) {
+        double exact = 0.0;
+        for (size_t i = 0; i < u->dim; i++)
+            exact += (double)q[i] * (double)u->k[j * u->dim + i];
+        scores[j] = (float)((double)scores[j] - exact);
     }
 done:
     return st;
 }
 
-/* Outputs as read with the new weights, less the exact ones. */
-static gyre_status read_outputs(const gyre_unit *u, gyre_attention_work *w, gyre_error *err)
+/* The new weights of row r, of keys first..last-1. */
+static void new_weights(const gyre_unit *u, size_t r, size_t first, size_t last, float *weights)
+{
+    const gyre_attention *a = u->exact;
+    for (size_t j = first; j < last; j++)
+        weights[j] = u->p_hat != NULL ? (float)u->p_hat[r * a->tokens + j] : a->p_float[r * a->tokens + j];
+}
+
+/* Output of row r as read with the new weights, less the exact one. */
+static gyre_status read_output(const gyre_unit *u, size_t r, gyre_attention_work *w, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_attention *a = u->exact;
-    for (size_t r = 0; r < a->n; r++) {
-        float *weights = w->weights + r * a->tokens, *output = w->output + r * a->dim;
-        for (size_t j = a->first[r]; j < a->last[r]; j++)
-            weights[j] = u->p_hat != NULL ? (float)u->p_hat[r * a->tokens + j] : a->p_float[r * a->tokens + j];
-        GYRE_TRY(u->reader->output(u->reader->context, r, weights + a->first[r], output, err));
-        for (size_t i = 0; i < a->dim; i++)
-            output[i] -= a->output[r * a->dim + i];
-    }
+    float *weights = w->weights + r * a->tokens, *output = w->output + r * a->dim;
+    new_weights(u, r, a->first[r], a->last[r], weights);
+    GYRE_TRY(u->reader->output(u->reader->context, r, weights + a->first[r], output, err));
+    for (size_t i = 0; i < a->dim; i++)
+        output[i] -= a->output[r * a->dim + i];
 done:
     return st;
 }
@@ -227,7 +230,8 @@ gyre_status gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_
     u->output_error = NULL;
     if (u->k_hat != NULL) {
         if (by_query) {
-            GYRE_TRY(read_scores(u, w, err));
+            for (size_t r = 0; r < a->n; r++)
+                GYRE_TRY(read_scores(u, r, w, err));
         } else {
             difference(u->k_hat, u->k, u->tokens * u->dim, w->difference);
             scores_of(u->q, a->n, w->difference, u->tokens, u->dim, w->scores);
@@ -241,14 +245,84 @@ gyre_status gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_
     if (!(reads & GYRE_METRIC_OUTPUT))
         return GYRE_OK;
     u->output_error = w->output;
-    if (u->reader != NULL && u->reader->output != NULL)
-        return read_outputs(u, w, err);
+    if (u->reader != NULL && u->reader->output != NULL) {
+        for (size_t r = 0; r < a->n; r++)
+            GYRE_TRY(read_output(u, r, w, err));
+        return GYRE_OK;
+    }
     memset(w->output, 0, a->n * a->dim * sizeof *w->output);
     if (u->k_hat != NULL)
         weighted_rows(w->weights, a->n, u->v_hat != NULL ? u->v_hat : u->v, u->tokens, u->dim, 0.0f, w->output);
     if (u->v_hat != NULL) {
         difference(u->v_hat, u->v, u->tokens * u->dim, w->difference);
         weighted_rows(a->p_float, a->n, w->difference, u->tokens, u->dim, 1.0f, w->output);
+    }
+done:
+    return st;
+}
+
+/* ---- a cache for every place ---- */
+
+/* Scores of row r of the coded keys, whose differences are in w->difference; nothing changes elsewhere. */
+static void seen_scores(const gyre_unit *u, size_t r, const gyre_seen *seen, gyre_attention_work *w)
+{
+    size_t first = seen->first[0], last = seen->last[0];
+    float *scores = w->scores + r * u->tokens;
+    memset(scores, 0, u->tokens * sizeof *scores);
+    if (first < last)
+        scores_of(u->q + r * u->dim, 1, w->difference, last - first, u->dim, scores + first);
+}
+
+/* Output of row r: (p^ - p) v + p^ (v^ - v), the second sum over the coded values, whose differences are in w->difference. */
+static void seen_output(const gyre_unit *u, size_t r, const gyre_seen *seen, gyre_attention_work *w)
+{
+    const gyre_attention *a = u->exact;
+    size_t first = seen->first[1] > a->first[r] ? seen->first[1] : a->first[r], last = seen->last[1] < a->last[r] ? seen->last[1] : a->last[r];
+    float *weights = w->weights + r * a->tokens, *output = w->output + r * a->dim;
+    memset(output, 0, a->dim * sizeof *output);
+    if (u->k_hat != NULL)
+        weighted_rows(weights, 1, u->v, u->tokens, u->dim, 0.0f, output);
+    if (seen->hat[1] == NULL || first >= last)
+        return;
+    new_weights(u, r, first, last, weights);
+    weighted_rows(weights + first, 1, w->difference + (first - seen->first[1]) * u->dim, last - first, u->dim, 1.0f, output);
+}
+
+/* Differences of the coded rows of a stream. */
+static void seen_difference(const gyre_seen *seen, int stream, const float *exact, size_t dim, gyre_attention_work *w)
+{
+    size_t at = seen->first[stream] * dim, n = seen->last[stream] - seen->first[stream];
+    if (seen->hat[stream] != NULL && n > 0)
+        difference(seen->hat[stream] + at, exact + at, n * dim, w->difference);
+}
+
+gyre_status gyre_attention_seen(gyre_unit *u, unsigned reads, size_t newest, const gyre_seen *seen, gyre_attention_work *w, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const gyre_attention *a = u->exact;
+    bool scores_read = u->reader != NULL && u->reader->scores != NULL, outputs_read = u->reader != NULL && u->reader->output != NULL;
+    u->delta = u->k_hat != NULL ? w->delta : NULL;
+    u->p_hat = u->k_hat != NULL ? w->p_hat : NULL;
+    u->kl = u->k_hat != NULL ? w->kl : NULL;
+    u->output_error = reads & GYRE_METRIC_OUTPUT ? w->output : NULL;
+    seen_difference(seen, 0, u->k, u->dim, w);
+    for (size_t r = 0; r < a->n && u->k_hat != NULL; r++) {
+        if (a->last[r] != newest + 1)
+            continue;
+        if (scores_read)
+            GYRE_TRY(read_scores(u, r, w, err));
+        else
+            seen_scores(u, r, seen, w);
+        row_decoded(a, r, u->score_scale, w);
+    }
+    seen_difference(seen, 1, u->v, u->dim, w);
+    for (size_t r = 0; r < a->n && u->output_error != NULL; r++) {
+        if (a->last[r] != newest + 1)
+            continue;
+        if (outputs_read)
+            GYRE_TRY(read_output(u, r, w, err));
+        else
+            seen_output(u, r, seen, w);
     }
 done:
     return st;

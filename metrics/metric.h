@@ -89,4 +89,13 @@ double gyre_unit_relative_error(const gyre_unit *u, const double energy[2]);
 /* Fills delta, p_hat, kl and, when reads has GYRE_METRIC_OUTPUT, output_error of u from k_hat, v_hat (or the reader) and u->exact. Fails only where the reader does. */
 gyre_status gyre_attention_decoded(gyre_unit *u, unsigned reads, gyre_attention_work *w, gyre_error *err);
 
+/* What one place of a document sees of its cache: rows first..last-1 of a stream are coded, as `hat` has them at their places (tokens x dim); the others are exact. */
+typedef struct gyre_seen {
+    const float *hat[2]; /* by gyre_stream; NULL for a stream that is exact or read by the query */
+    size_t first[2], last[2];
+} gyre_seen;
+
+/* The same where every query has a cache of its own: for the queries whose newest visible key is row `newest`. Called once for each such row, it fills what gyre_attention_decoded does. */
+gyre_status gyre_attention_seen(gyre_unit *u, unsigned reads, size_t newest, const gyre_seen *seen, gyre_attention_work *w, gyre_error *err);
+
 #endif

@@ -100,6 +100,29 @@ static void a_good_one(void **state)
     gyre_config_free(c);
 }
 
+/* Window and sink are options of a codec, and axes; 0 is not said, so that such a codec has the text of one without. */
+static void windows(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"arms.srft.k.window=16", "arms.srft.k.sink=4", "arms.identity.k.window=0", "grid={both.v.window: [0, 32]}"};
+    static const char *const joint[] = {"arms.both={both: {quantizer: packkv, window: 16}}", "grid={v.window: [16, 8]}"};
+    gyre_config *c;
+    gyre_error error;
+    char text[GYRE_CODEC_TEXT], *report;
+    CHECK_OK(load(good, sets, 4, &c, NULL, &error), &error);
+    assert_int_equal(c->n_points, 5); /* identity, srft, exact, both twice */
+    gyre_codec_canonical(&c->points[1].arm.codec[0], text, sizeof text);
+    assert_true(strncmp(text, "order=half_split;window=16;sink=4;chain=[signs", 46) == 0);
+    gyre_codec_canonical(&c->points[0].arm.codec[0], text, sizeof text);
+    assert_true(strncmp(text, "order=half_split;chain=[];quantizer=sym(", 40) == 0);
+    assert_string_equal(c->points[4].point, "window=32");
+    assert_true(c->points[4].arm.codec[1].own.window == 32 && c->points[4].arm.codec[0].own.window == 0 && c->points[3].arm.codec[1].own.window == 0);
+    gyre_config_free(c);
+    assert_int_equal(load(good, joint, 2, &c, &report, &error), GYRE_E_CONFIG);
+    assert_non_null(strstr(report, "window and sink are 16 and 0 for K, 8 and 0 for V: give both streams the same, at window=8"));
+    free(report);
+}
+
 /* Writing defaults out, or the order of keys, changes nothing that is hashed; a margin changes the analysis plan and the configuration alike. */
 static void hashes(void **state)
 {
@@ -149,6 +172,13 @@ static void bad_ones(void **state)
         {"arms.srft.k.chain=[{centre: {by: bias}}]", "the chain is ill-typed: centre(by=bias,per=head) needs rows in frame pre_rope"},
         {"arms.srft={both: {chain: [unrope], quantizer: f16}}", "the chain is ill-typed: unrope needs rows in frame post_rope, but here they are in frame value (values)"},
         {"arms.srft.k.order=native_", "arms.srft.k.order: 'native_' is not one of {half_split, native} (did you mean 'native'?)"},
+        {"arms.srft.k.window=-1", "arms.srft.k.window: '-1' is not an integer in [0, 1048576]"},
+        {"arms.srft.k.window=1.5", "arms.srft.k.window: '1.5' is not an integer"},
+        {"arms.srft.k.window=\"16\"", "arms.srft.k.window: \"16\" is quoted text"},
+        {"arms.srft.k.sink=[4]", "arms.srft.k.sink: a plain value is wanted here"},
+        {"arms.srft.k.sinks=4", "unknown key 'sinks' (did you mean 'sink'?)"},
+        {"arms.both={k: {quantizer: packkv, window: 16}, v: {quantizer: packkv, window: 16, sink: 4}}", "arms.both: packkv codes K and V together, and here window and sink are 16 and 0 for K, 16 and 4 for V"},
+        {"grid={window: [0, -4]}", "'-4' is not an integer in [0, 1048576]"},
         {"arms.srft.both={quantizer: f16}", "'both' stands alone"},
         {"arms={}", "a map of arms is wanted"},
         {"source={capture: a.h5, validation: [d], evaluation: [d]}", "document 'd' both validates and is evaluated"},
@@ -461,6 +491,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(options_keep_the_frames), cmocka_unit_test(bad_ones),
                                        cmocka_unit_test(all_at_once), cmocka_unit_test(labels), cmocka_unit_test(fits), cmocka_unit_test(grids_of_fits),
-                                       cmocka_unit_test(splits), cmocka_unit_test(sizes), cmocka_unit_test(comparisons_are_never_dropped)};
+                                       cmocka_unit_test(splits), cmocka_unit_test(windows), cmocka_unit_test(sizes), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);
 }
