@@ -209,6 +209,11 @@ done:
 
 /* ---- a row ---- */
 
+static gyre_interval shown(const gyre_interval *i, bool logarithm)
+{
+    return logarithm ? (gyre_interval){ exp(i->mean), exp(i->lo), exp(i->hi) } : *i;
+}
+
 static gyre_status own_interval(const gyre_arm_units *u, bool logarithm, gyre_interval *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -216,8 +221,7 @@ static gyre_status own_interval(const gyre_arm_units *u, bool logarithm, gyre_in
     GYRE_NEW(&zeros, u->n_documents);
     const gyre_arm_units nothing = { .status = "OK", .reason = "", .n_seeds = 1, .n_documents = u->n_documents, .n_layers = 1, .values = zeros };
     GYRE_TRY(gyre_paired_interval(u, &nothing, GYRE_ORDER_ALPHA, out, err));
-    if (logarithm)
-        *out = (gyre_interval){ exp(out->mean), exp(out->lo), exp(out->hi) };
+    *out = shown(out, logarithm);
 done:
     free(zeros);
     return st;
@@ -259,11 +263,15 @@ static gyre_status find_discords(gyre_table *keeper, joined_arm *const *arms, si
     GYRE_TRY(gyre_table_keep(keeper, row->n_pairs, sizeof *row->discords, &row->discords, err));
     for (size_t i = 0; i < n; i++)
         for (size_t k = i + 1; k < n; k++) {
+            gyre_order_discord d;
             bool found = false;
             if (!same_point(arms[i], arms[k]))
                 continue;
-            GYRE_TRY(examine(arms[i], arms[k], &row->discords[row->n_discords], &found, err));
-            row->n_discords += found;
+            GYRE_TRY(examine(arms[i], arms[k], &d, &found, err));
+            d.metric = shown(&d.metric, row->metric_log);
+            d.model = shown(&d.model, row->model_log);
+            if (found)
+                row->discords[row->n_discords++] = d;
         }
 done:
     return st;

@@ -38,8 +38,8 @@ typedef struct gyre_correlation {
     double lo_error, hi_error; /* Monte-Carlo error of the ends: how far the quantile moves within two standard errors of its level */
 } gyre_correlation;
 
-/* Two arms of one grid point, the first better by the metric and worse by the model, both paired intervals (1 - alpha, not adjusted) excluding no difference. First minus second: of logarithms
- * where the row says so. */
+/* Two arms of one grid point, the first better by the metric and worse by the model, both paired intervals (1 - alpha, not adjusted) excluding no difference. First over second where
+ * means of the row are geometric, else first minus second. */
 typedef struct gyre_order_discord {
     const char *point, *better_by_metric, *better_by_model;
     gyre_interval metric, model;
