@@ -24,7 +24,8 @@ typedef enum gyre_purpose {
     GYRE_PURPOSE_SKETCH = 6,      /* a quantizer's random projection */
     GYRE_PURPOSE_CODEBOOK = 7,    /* samples and starts of a codebook */
     GYRE_PURPOSE_START = 8,       /* noise of a learned transform's start */
-    GYRE_PURPOSE_BATCH = 9        /* rows of a step of gradient descent */
+    GYRE_PURPOSE_BATCH = 9,       /* rows of a step of gradient descent */
+    GYRE_PURPOSE_RESAMPLE = 10    /* units of a bootstrap */
 } gyre_purpose;
 
 enum { GYRE_RANDOM_ALL_HEADS = 65535, GYRE_RANDOM_MAX_LAYER = 65535, GYRE_RANDOM_MAX_ORDINAL = 255, GYRE_RANDOM_DRAW = 131072, GYRE_RANDOM_MAX_DRAW = 32767 };

@@ -63,6 +63,13 @@ static const gyre_verb verbs[] = {
      "gyre figures RESULTS.h5 [--out DIR] [--only NAME]\n  --out DIR     where PNG, SVG, PDF and CSV go (default: figures beside the file)\n"
      "example: gyre figures out/demo/results.h5\n",
      gyre_verb_figures},
+    {"order", "do errors of the cache order arms as the model does?",
+     "gyre order CAPTURE_RESULTS.h5 MODEL_RESULTS.h5 [--against nll_change|token_kl] [--out DIR]\n"
+     "  --against M   metric of the model that judges (default: nll_change)\n"
+     "  --out DIR     where PNG, SVG, PDF and CSV go (default: figures beside the model's results)\n"
+     "Arms that both files have, of the same model file, are joined by name, grid point and codec; docs/statistics.md says what the intervals mean.\n"
+     "example: gyre order out/demo/results.h5 out/perplexity/results.h5\n",
+     gyre_verb_order},
     {"verify", "check a results, cell or capture file",
      "gyre verify FILE.h5 [--digest]\n  --digest      prints the scientific digest alone on a line\nexample: gyre verify --digest data/smollm2-135m.h5\n", gyre_verb_verify},
 };

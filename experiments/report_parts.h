@@ -1,9 +1,11 @@
-/* What the parts of the report share: report.c (arms, verdicts, order), report_fits.c (what calibration found), report_pareto.c (fronts). */
+/* What the parts of the report share: report.c (arms, verdicts, order), report_fits.c (what calibration found), report_pareto.c (fronts),
+ * report_order.c (gyre order). */
 #ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
 #define GYRE_EXPERIMENTS_REPORT_PARTS_H
 
 #include <stdio.h>
 
+#include "results/order.h"
 #include "results/summary.h"
 #include "results/table.h"
 
@@ -23,5 +25,8 @@ gyre_status gyre_report_fits(const gyre_table *table, FILE *out, gyre_error *err
 
 /* The fronts of the metric of each source and stream against total bits, what they dominate, and the best at equal bits; nothing where no front is worth showing. */
 gyre_status gyre_report_pareto(gyre_table *table, const gyre_summary *all, size_t count, FILE *out, gyre_error *err);
+
+/* The joined order of arms: a line for each row, then pairs in discord, what was left out, and how sure the intervals are. */
+void gyre_report_order(const gyre_orders *order, FILE *out);
 
 #endif

@@ -77,6 +77,8 @@ gyre_status gyre_page_new(gyre_figure_book *book, const char *name, double heigh
 /* Closes the streams; reports what went wrong while writing to them. */
 gyre_status gyre_page_close(gyre_page *page, gyre_error *err);
 void gyre_pages_free(gyre_page *pages);
+/* Draws all pages of the book, then writes them into the folder, which is made where it is missing. */
+gyre_status gyre_book_write(const gyre_figure_book *book, const char *folder, gyre_error *err);
 
 /* ---- texts ---- */
 

@@ -81,7 +81,7 @@ done:
     return st;
 }
 
-static gyre_status write_book(const gyre_figure_book *book, const char *folder, gyre_error *err)
+gyre_status gyre_book_write(const gyre_figure_book *book, const char *folder, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     pictures *all = NULL;
@@ -128,7 +128,7 @@ gyre_status gyre_figures(const char *results_path, const char *folder, const cha
     for (size_t i = 0; i < TYPES; i++)
         if (only == NULL || strcmp(only, gyre_figure_types[i]->name) == 0)
             GYRE_TRY(gyre_figure_types[i]->draw(&book, err));
-    GYRE_TRY(write_book(&book, folder, err));
+    GYRE_TRY(gyre_book_write(&book, folder, err));
 done:
     gyre_pages_free(book.pages);
     free(book.arms);
