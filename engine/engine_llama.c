@@ -605,9 +605,21 @@ static gyre_status load_model(gyre_engine *e, const char *path, gyre_error *err)
     if (llama_model_has_encoder(e->model) || !llama_model_has_decoder(e->model) || llama_model_is_recurrent(e->model))
         GYRE_FAIL(GYRE_E_UNSUPPORTED, "%s (%s) is not a decoder with a KV cache", path, e->architecture);
     if (e->max_tokens > e->info.n_context)
-        GYRE_FAIL(GYRE_E_INPUT, "%zu tokens asked, but %s was made for at most %lu", e->max_tokens, path, (unsigned long)e->info.n_context);
+        GYRE_FAIL(GYRE_E_INPUT, "%zu tokens asked, but %s was made for at most %lu: ask for a smaller context", e->max_tokens, path, (unsigned long)e->info.n_context);
 done:
     return st;
+}
+
+/* Bytes of the cache of max_tokens tokens, where all layers are like the first. */
+static double cache_bytes(const gyre_engine *e)
+{
+    char key[2 * TEXT], text[TEXT];
+    double dim = (double)llama_model_n_embd(e->model) / llama_model_n_head(e->model);
+    (void)snprintf(key, sizeof key, "%s.attention.key_length", e->architecture);
+    meta_text(e->model, key, text);
+    if (text[0] != '\0')
+        dim = strtod(text, NULL);
+    return 2.0 * sizeof(float) * dim * llama_model_n_head_kv(e->model) * e->info.n_layers * (double)e->max_tokens;
 }
 
 static gyre_status make_context(gyre_engine *e, const char *path, unsigned threads, gyre_error *err)
@@ -627,7 +639,9 @@ static gyre_status make_context(gyre_engine *e, const char *path, unsigned threa
     params.cb_eval_user_data = e;
     e->context = llama_init_from_model(e->model, params);
     if (e->context == NULL)
-        GYRE_FAIL(GYRE_E_UNSUPPORTED, "libllama cannot make a context for %s: %s", path, e->reason[0] != '\0' ? e->reason : "it gave no reason");
+        GYRE_FAIL(strstr(e->reason, "alloc") != NULL ? GYRE_E_MEMORY : GYRE_E_UNSUPPORTED,
+                  "libllama cannot make a context of %zu tokens for %s: %s; its cache takes about %.0f MiB: if memory is short, ask for a smaller context",
+                  e->max_tokens, path, e->reason[0] != '\0' ? e->reason : "it gave no reason", ceil(cache_bytes(e) / 1048576));
     e->batch = llama_batch_init((int32_t)e->max_tokens, 0, 1);
     GYRE_NEW(&e->layers, e->info.n_layers);
 done:

@@ -7,7 +7,7 @@
 #include <ggml.h>
 #include <gguf.h>
 
-enum { N_SPECIAL = 3, N_VOCABULARY = N_SPECIAL + 256, MAX_NAME = 64, CONTEXT_BYTES = 64 << 20 };
+enum { N_SPECIAL = 3, N_VOCABULARY = N_SPECIAL + 256, MAX_NAME = 64, MAX_LAYERS = 16, CONTEXT_BYTES = 64 << 20 };
 
 typedef struct writer {
     const tiny_model *model;
@@ -58,9 +58,11 @@ static void add_layer(writer *w, uint32_t layer)
     int64_t embd = (int64_t)m->n_heads * m->head_dim, kv = (int64_t)m->n_kv_heads * m->head_dim, ff = 2 * embd;
     float sd = 1.0f / sqrtf((float)embd);
     add_in_layer(w, layer, "attn_norm.weight", embd, 0, 1, 0.1f);
-    add_in_layer(w, layer, "attn_q.weight", embd, embd, 0, 2 * sd);
-    add_in_layer(w, layer, "attn_k.weight", embd, kv, 0, 2 * sd);
-    add_in_layer(w, layer, "attn_v.weight", embd, kv, 0, sd);
+    if (layer + 1 != m->cacheless) {
+        add_in_layer(w, layer, "attn_q.weight", embd, embd, 0, 2 * sd);
+        add_in_layer(w, layer, "attn_k.weight", embd, kv, 0, 2 * sd);
+        add_in_layer(w, layer, "attn_v.weight", embd, kv, 0, sd);
+    }
     add_in_layer(w, layer, "attn_output.weight", embd, embd, 0, sd);
     add_in_layer(w, layer, "ffn_norm.weight", embd, 0, 1, 0.1f);
     add_in_layer(w, layer, "ffn_gate.weight", embd, ff, 0, sd);
@@ -95,6 +97,22 @@ static void set_f32(writer *w, const char *key, float value)
     gguf_set_val_f32(w->file, full, value);
 }
 
+/* One number for all layers, or one for each. */
+static void set_kv_heads(writer *w)
+{
+    const tiny_model *m = w->model;
+    char full[MAX_NAME];
+    int32_t heads[MAX_LAYERS];
+    if (m->cacheless == 0 || m->n_layers > MAX_LAYERS) {
+        set_u32(w, "attention.head_count_kv", m->n_kv_heads);
+        return;
+    }
+    for (uint32_t i = 0; i < m->n_layers; i++)
+        heads[i] = i + 1 == m->cacheless ? 0 : (int32_t)m->n_kv_heads;
+    (void)snprintf(full, sizeof full, "%s.attention.head_count_kv", m->architecture);
+    gguf_set_arr_data(w->file, full, GGUF_TYPE_INT32, heads, m->n_layers);
+}
+
 static void describe(writer *w)
 {
     const tiny_model *m = w->model;
@@ -105,7 +123,7 @@ static void describe(writer *w)
     set_u32(w, "feed_forward_length", 2 * m->n_heads * m->head_dim);
     set_u32(w, "block_count", m->n_layers);
     set_u32(w, "attention.head_count", m->n_heads);
-    set_u32(w, "attention.head_count_kv", m->n_kv_heads);
+    set_kv_heads(w);
     set_u32(w, "rope.dimension_count", m->head_dim);
     set_u32(w, "vocab_size", N_VOCABULARY);
     set_f32(w, "attention.layer_norm_rms_epsilon", 1e-5f);

@@ -15,6 +15,7 @@ typedef struct tiny_model {
     uint32_t window;      /* sliding window (gemma2, gemma3; layer 5 of gemma3 has none) */
     bool adds_bos;
     bool rope_factors;    /* llama: a rope_freqs.weight that stretches the slow half */
+    uint32_t cacheless;   /* deci: the layer, counted from 1, that has no keys and values */
     bool no_tokenizer;
     bool repeat_a_token;  /* libllama aborts on such a file */
     uint32_t seed;
