@@ -397,10 +397,11 @@ static bool leaks(const gyre_arm *arm)
 }
 
 /* Metrics of one document, whose decoded rows are in w; sums for the flag and the bits read. */
-static gyre_status measure_document(const gyre_layer *l, const gyre_arm *arm, const coders *c, const gyre_metric_type *const *metrics, size_t n_metrics, unsigned reads,
-                                    size_t document, gyre_cell *cell, gyre_cell_work *w, reading *read, double *centred, gyre_error *err)
+static gyre_status measure_document(const gyre_layer *l, const gyre_cell_ask *ask, const coders *c, unsigned reads, size_t document, gyre_cell *cell, gyre_cell_work *w, reading *read,
+                                    double *centred, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    const gyre_arm *arm = ask->arm, *whole = ask->whole != NULL ? ask->whole : arm;
     gyre_reader reader;
     gyre_unit *units = NULL;
     find_readers(c, w, read, &reader);
@@ -423,9 +424,11 @@ static gyre_status measure_document(const gyre_layer *l, const gyre_arm *arm, co
         aim(read, u, h);
         if (!by_place && (reads & GYRE_METRIC_QUERIES))
             GYRE_TRY(gyre_attention_decoded(u, reads, w->attention[0], err));
-        for (size_t m = 0; m < n_metrics; m++) {
-            bool defined = gyre_metric_applies(metrics[m], arm->codes[GYRE_K], arm->codes[GYRE_V]) && !(by_query && (metrics[m]->reads & GYRE_METRIC_ROWS));
-            cell->values[(m * l->n_evaluation + document) * l->n_heads + h] = defined ? metrics[m]->measure(u) : (double)NAN;
+        for (size_t m = 0; m < ask->n_metrics; m++) {
+            const gyre_metric_type *metric = ask->metrics[m];
+            bool here = gyre_metric_applies(metric, arm->codes[GYRE_K], arm->codes[GYRE_V]), elsewhere = gyre_metric_applies(metric, whole->codes[GYRE_K], whole->codes[GYRE_V]);
+            bool defined = elsewhere && !(by_query && (metric->reads & GYRE_METRIC_ROWS));
+            cell->values[(m * l->n_evaluation + document) * l->n_heads + h] = !defined ? (double)NAN : here ? metric->measure(u) : 0.0;
         }
     }
 done:
@@ -451,6 +454,24 @@ static void count_bits(const gyre_layer *l, const coders *c, const double bytes[
     cell->read_bits = read->values[GYRE_K] + read->values[GYRE_V] > 0.0 ? fetched / streams : cell->payload_bits;
 }
 
+/* Streams that the arm codes at other layers are kept exact here: 16 bits a value. */
+static void count_exact(const gyre_arm *whole, const gyre_arm *arm, gyre_cell *cell)
+{
+    const double exact_bits = 16.0;
+    double here = 0.0, exact = 0.0, all;
+    for (int s = 0; s < 2; s++) {
+        here += arm->codes[s] ? 1.0 : 0.0;
+        exact += whole->codes[s] && !arm->codes[s] ? 1.0 : 0.0;
+    }
+    all = here + exact;
+    if (exact == 0.0)
+        return;
+    cell->payload_bits = ((here > 0.0 ? cell->payload_bits * here : 0.0) + exact * exact_bits) / all;
+    cell->read_bits = ((here > 0.0 ? cell->read_bits * here : 0.0) + exact * exact_bits) / all;
+    cell->side_bits = cell->side_bits * here / all;
+    cell->total_bits = cell->payload_bits + cell->side_bits;
+}
+
 gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_cell_ask *ask, gyre_cell *cell, gyre_fits *fits, gyre_cell_work *w, gyre_error *err)
 {
     static const char *const flags[] = {"", "storage_floor", "leak", "storage_floor,leak"};
@@ -469,9 +490,11 @@ gyre_status gyre_cell_compute(const gyre_layer *l, const gyre_cell_ask *ask, gyr
     for (size_t d = 0; d < l->n_evaluation; d++) {
         for (size_t g = 0; g < c.n; g++)
             GYRE_TRY(code_document(l, &c, g, d, w, &bytes[g], err));
-        GYRE_TRY(measure_document(l, arm, &c, ask->metrics, ask->n_metrics, reads, d, cell, w, &read, &centred, err));
+        GYRE_TRY(measure_document(l, ask, &c, reads, d, cell, w, &read, &centred, err));
     }
     count_bits(l, &c, bytes, &read, cell);
+    if (ask->whole != NULL && ask->whole != arm)
+        count_exact(ask->whole, arm, cell);
     cell->n_documents = l->n_evaluation;
     cell->n_heads = l->n_heads;
     cell->flags = flags[(near_floor(l, arm, read.codec[GYRE_K] != NULL, centred) ? 1 : 0) + (leaks(arm) ? 2 : 0)];

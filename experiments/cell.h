@@ -29,6 +29,7 @@ unsigned gyre_metrics_read(const gyre_metric_type *const *metrics, size_t n);
 /* What is asked of a cell. */
 typedef struct gyre_cell_ask {
     const gyre_arm *arm;
+    const gyre_arm *whole;             /* the arm that leaves this layer to `arm` (its `layers`); NULL: itself. A stream that it codes elsewhere has error 0 and costs 16 bits here */
     const gyre_metric_type *const *metrics;
     size_t n_metrics;
     uint64_t campaign_seed;

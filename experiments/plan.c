@@ -291,6 +291,8 @@ gyre_status gyre_plan_check_fit(const gyre_arm *arm, const gyre_plan_source *s, 
 {
     gyre_status st = GYRE_OK;
     for (int i = 0; i < 2; i++) {
+        if (!arm->codes[i])
+            continue;
         const gyre_fit_spec *fit = &arm->fit[i];
         unsigned uses = gyre_arm_uses(arm, (gyre_stream)i);
         size_t documents = s->split.use[fit->own.leak ? GYRE_USE_EVALUATE : GYRE_USE_CALIBRATE].count, total = documents * info->n_tokens, tokens = fit->own.tokens > 0 ? (size_t)fit->own.tokens : total;

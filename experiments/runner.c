@@ -321,7 +321,7 @@ static gyre_status one_cell(group *g, size_t index, gyre_cell_work *work, gyre_e
     gyre_cell *cell = &g->plan->table->cells[index];
     size_t count = g->config->n_metrics * g->layer->n_evaluation * g->layer->n_heads;
     gyre_fits fits = {0}, fitted[2] = {{0}, {0}};
-    gyre_cell_ask ask = {.arm = gyre_arm_at(g->config, &g->config->points[g->plan->cell_point[index]].arm, cell->layer), .metrics = g->config->metrics, .n_metrics = g->config->n_metrics,
+    gyre_cell_ask ask = {.arm = gyre_arm_at(g->config, &g->config->points[g->plan->cell_point[index]].arm, cell->layer), .whole = &g->config->points[g->plan->cell_point[index]].arm, .metrics = g->config->metrics, .n_metrics = g->config->n_metrics,
                          .campaign_seed = g->config->campaign_seed, .stop = g->options->stop};
     for (int s = 0; s < 2; s++) {
         GYRE_TRY(gyre_plan_fitted(g->config, g->plan, index, gyre_plan_layer(g->plan, index), (gyre_stream)s, &fitted[s], err));
