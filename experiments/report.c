@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "experiments/report_parts.h"
+#include "results/compare.h"
 #include "results/results_file.h"
 #include "results/summary.h"
 
@@ -17,7 +18,24 @@ void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPO
         (void)snprintf(text, GYRE_REPORT_NUMBER, "%.3g [%.3g, %.3g]", mean, lo, hi);
 }
 
+/* Ratios are shown as such, not as logarithms. */
+static double shown(const gyre_comparison *c, double x)
+{
+    return c->ratio ? exp(x) : x;
+}
+
 enum { DISCORDS_SHOWN = 24 }; /* lines of a list that a reader still reads */
+
+/* "layer 12: 1.1 [1.0, 1.2]"; a model source has no layers to name. */
+static void worst_text(const gyre_table *t, const gyre_comparison *c, char text[2 * GYRE_REPORT_NUMBER])
+{
+    char worst[GYRE_REPORT_NUMBER];
+    gyre_report_interval(shown(c, c->worst_estimate), shown(c, c->worst_low), shown(c, c->worst_high), worst);
+    if (t->sources[c->source].kind == GYRE_SOURCE_MODEL)
+        (void)snprintf(text, 2 * GYRE_REPORT_NUMBER, "layer -");
+    else
+        (void)snprintf(text, 2 * GYRE_REPORT_NUMBER, "layer %u: %s", c->worst_layer, worst);
+}
 
 static void p_text(double p, char text[GYRE_REPORT_NUMBER])
 {
@@ -90,13 +108,13 @@ static const char leak_of_arm[] = " LEAK: fitted to evaluation documents";
 /* One line an arm point: bits, then every metric with its interval. */
 static void arms_of(const gyre_table *t, size_t source, const char *streams, const gyre_summary *all, size_t count, FILE *out)
 {
-    bool any = false, apart = reads_apart(all, count);
+    bool any = false, apart = reads_apart(all, count), model = t->sources[source].kind == GYRE_SOURCE_MODEL;
     for (size_t i = 0; i < count; i++)
         any = any || (all[i].source == source && strcmp(all[i].streams, streams) == 0);
     if (!any)
         return;
-    (void)fprintf(out, "\n%s%s, arms that code %s (geometric mean over documents and seeds, arithmetic for shares, 95 %% interval; lower is better)\n", t->sources[source].name,
-                  gyre_report_leak(t, source), gyre_report_streams(streams));
+    (void)fprintf(out, "\n%s%s, arms that code %s (%s over %ss and seeds%s, 95 %% interval; lower is better)\n", t->sources[source].name, gyre_report_leak(t, source),
+                  gyre_report_streams(streams), model ? "mean" : "geometric mean", gyre_unit_word(&t->sources[source]), model ? "" : ", arithmetic for shares");
     (void)fprintf(out, "  %-*s %-*s %7s %7s", arm_width(t), "arm", point_width(t), "point", "payload", "total");
     if (apart)
         (void)fprintf(out, " %7s", "read");
@@ -126,29 +144,25 @@ static void arms_of(const gyre_table *t, size_t source, const char *streams, con
 
 /* ---- verdicts ---- */
 
-/* Ratios are shown as such, not as logarithms. */
-static double shown(const gyre_comparison *c, double x)
-{
-    return c->ratio ? exp(x) : x;
-}
-
 static void verdict_line(const gyre_table *t, const gyre_comparison *c, FILE *out)
 {
-    char estimate[GYRE_REPORT_NUMBER], worst[GYRE_REPORT_NUMBER], p[GYRE_REPORT_NUMBER], tost[GYRE_REPORT_NUMBER], margin[GYRE_REPORT_NUMBER] = "-", needed[GYRE_REPORT_NUMBER];
+    char estimate[GYRE_REPORT_NUMBER], worst[2 * GYRE_REPORT_NUMBER], p[GYRE_REPORT_NUMBER], tost[GYRE_REPORT_NUMBER], margin[GYRE_REPORT_NUMBER] = "-", needed[GYRE_REPORT_NUMBER];
     (void)fprintf(out, "  %-*s vs %-*s %-*s %-12s", arm_width(t), c->arm, arm_width(t), c->against, point_width(t), c->point, c->metric);
     if (strcmp(c->status, "OK") != 0) {
         (void)fprintf(out, " %s: %s\n", c->status, c->reason);
         return;
     }
     gyre_report_interval(shown(c, c->estimate), shown(c, c->ci_low), shown(c, c->ci_high), estimate);
-    gyre_report_interval(shown(c, c->worst_estimate), shown(c, c->worst_low), shown(c, c->worst_high), worst);
-    p_text(c->p_adjusted, p);
-    p_text(c->p_tost_adjusted, tost);
+    bool descriptive = strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0;
+    worst_text(t, c, worst);
+    p_text(descriptive ? c->p : c->p_adjusted, p);
+    p_text(descriptive ? c->p_tost : c->p_tost_adjusted, tost);
     if (c->has_margin)
         (void)snprintf(margin, sizeof margin, "%s%.4g", c->ratio ? "x" : "", c->margin);
     (void)snprintf(needed, sizeof needed, "%s%.4g", c->ratio ? "x" : "", shown(c, c->margin_needed));
-    (void)fprintf(out, " %-22s %-12s p %-8s TOST p %-8s margin %-6s (would need %s); layer %u: %s; bits %.3f vs %.3f; %zu documents, %zu seeds%s\n", estimate, c->verdict, p,
-                  tost, margin, needed, c->worst_layer, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, c->n_seeds,
+    (void)fprintf(out, " %-22s %-12s p %-8s TOST p %-8s margin %-6s (would need %s); %s; bits %.3f vs %.3f; %zu %ss, %zu seeds%s%s\n", estimate, c->verdict, p,
+                  tost, margin, needed, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, gyre_unit_word(&t->sources[c->source]), c->n_seeds,
+                  descriptive ? "; p not adjusted" : "",
                   gyre_arm_leaks(t, c->source, c->arm, NULL) || gyre_arm_leaks(t, c->source, c->against, NULL) ? leak_of_arm : "");
 }
 
@@ -156,7 +170,7 @@ static void verdict_line(const gyre_table *t, const gyre_comparison *c, FILE *ou
 static void verdict_counts(const gyre_table *t, FILE *out)
 {
     static const char *const words[] = {"EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE"};
-    size_t other = 0;
+    size_t other = 0, descriptive = 0;
     (void)fprintf(out, "  in all:");
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
         size_t n = 0;
@@ -164,8 +178,12 @@ static void verdict_counts(const gyre_table *t, FILE *out)
             n += strcmp(t->comparisons[i].status, "OK") == 0 && strcmp(t->comparisons[i].verdict, words[w]) == 0;
         (void)fprintf(out, " %zu %s,", n, words[w]);
     }
-    for (size_t i = 0; i < t->n_comparisons; i++)
+    for (size_t i = 0; i < t->n_comparisons; i++) {
         other += strcmp(t->comparisons[i].status, "OK") != 0;
+        descriptive += strcmp(t->comparisons[i].verdict, GYRE_DESCRIPTIVE) == 0;
+    }
+    if (descriptive > 0)
+        (void)fprintf(out, " %zu %s,", descriptive, GYRE_DESCRIPTIVE);
     (void)fprintf(out, " %zu not judged\n", other);
 }
 
@@ -176,7 +194,7 @@ static void verdicts(const gyre_table *t, FILE *out)
     (void)fprintf(out, "\nVerdicts: arm over the other (a ratio below 1, or a difference below 0, is better) with 95 %% interval unless alpha says otherwise;\n"
                        "p and TOST p are Holm-adjusted in their family; the layer named is the one with the largest difference, with its own interval\n");
     for (size_t s = 0; s < t->n_sources; s++) {
-        (void)fprintf(out, "%s%s\n", t->sources[s].name, gyre_report_leak(t, s));
+        (void)fprintf(out, "%s%s%s\n", t->sources[s].name, gyre_report_leak(t, s), t->sources[s].descriptive ? " (" GYRE_DESCRIPTIVE ": too few chunks for verdicts)" : "");
         for (size_t i = 0; i < t->n_comparisons; i++)
             if (t->comparisons[i].source == s)
                 verdict_line(t, &t->comparisons[i], out);
@@ -218,6 +236,7 @@ gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_er
     GYRE_TRY(gyre_results_read(path, &t, &provenance, log, err));
     GYRE_TRY(gyre_summarise(t, GYRE_REPORT_ALPHA, &all, &count, err));
     head(t, &provenance, out);
+    gyre_report_perplexity(t, out);
     for (size_t s = 0; s < t->n_sources; s++)
         for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
             arms_of(t, s, streams[i], all, count, out);

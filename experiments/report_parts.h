@@ -1,5 +1,7 @@
 /* What the parts of the report share: report.c (arms, verdicts, order), report_fits.c (what calibration found), report_pareto.c (fronts),
  * report_order.c (gyre order). */
+/* What the parts of the report share: report.c (arms, verdicts, order), report_perplexity.c (model sources), report_fits.c (what calibration found), report_pareto.c
+ * (fronts). */
 #ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
 #define GYRE_EXPERIMENTS_REPORT_PARTS_H
 
@@ -19,6 +21,9 @@ void gyre_report_interval(double mean, double lo, double hi, char text[GYRE_REPO
 
 const char *gyre_report_streams(const char *streams); /* "K and V" */
 const char *gyre_report_leak(const gyre_table *table, size_t source); /* a mark, or "" */
+
+/* Model sources: what was run, and the perplexity of every arm; nothing where there are none. */
+void gyre_report_perplexity(const gyre_table *table, FILE *out);
 
 /* What was learned or drawn, by source and stream: objectives at the start and at the end on calibration and on validation rows; nothing where there are no fits. */
 gyre_status gyre_report_fits(const gyre_table *table, FILE *out, gyre_error *err);

@@ -139,16 +139,16 @@ static size_t paragraph(gyre_page *page, double y, const char *colour, const cha
     return lines;
 }
 
-/* "16 documents", or each source with its own number. */
+/* "16 documents", "40 chunks", or each source with its own number. */
 static void print_documents(FILE *f, const gyre_table *t)
 {
     bool alike = true;
     for (size_t i = 1; i < t->n_sources; i++)
-        alike = alike && t->sources[i].n_documents == t->sources[0].n_documents;
+        alike = alike && gyre_n_units(&t->sources[i]) == gyre_n_units(&t->sources[0]) && strcmp(gyre_unit_word(&t->sources[i]), gyre_unit_word(&t->sources[0])) == 0;
     if (alike && t->n_sources > 0)
-        (void)fprintf(f, "n = %zu document%s%s", t->sources[0].n_documents, t->sources[0].n_documents == 1 ? "" : "s", t->n_sources > 1 ? " per source" : "");
+        (void)fprintf(f, "n = %zu %s%s%s", gyre_n_units(&t->sources[0]), gyre_unit_word(&t->sources[0]), gyre_n_units(&t->sources[0]) == 1 ? "" : "s", t->n_sources > 1 ? " per source" : "");
     for (size_t i = 0; i < t->n_sources && !alike; i++)
-        (void)fprintf(f, "%s%zu documents of %s", i == 0 ? "n = " : ", ", t->sources[i].n_documents, t->sources[i].name);
+        (void)fprintf(f, "%s%zu %ss of %s", i == 0 ? "n = " : ", ", gyre_n_units(&t->sources[i]), gyre_unit_word(&t->sources[i]), t->sources[i].name);
 }
 
 static void print_facts(FILE *f, const gyre_figure_book *book)
@@ -182,6 +182,9 @@ static void print_marks(FILE *f, const gyre_figure_book *book)
 {
     if (book->provenance->git_dirty)
         (void)fputs("DIRTY BUILD: made by a program built from a changed source tree. ", f);
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        if (book->table->sources[i].descriptive)
+            (void)fprintf(f, "DESCRIPTIVE: %s has too few chunks for verdicts. ", book->table->sources[i].name);
     for (size_t i = 0; i < book->table->n_sources; i++)
         if (book->table->sources[i].leak)
             (void)fprintf(f, "LEAK: calibration saw evaluation documents of %s, deliberately. ", book->table->sources[i].name);

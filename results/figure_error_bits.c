@@ -1,9 +1,10 @@
 /* Figure `error_bits`: error against true total bits per value, with intervals.
  *
- * One panel for each source and metric, in one block per stream (arms that code K, V, or both); x the total bits (payload and side), y the mean of the metric
+ * One panel for each source and metric, in one block per stream (arms that code K, V, or both) and kind of source (captures, models); x the total bits (payload and side), y the mean of the metric
  * on a logarithmic axis, bars its interval at 95 % over documents and seeds (summary.h). Grid points of an arm that differ in one numeric axis alone (`bits`,
  * else the first that is numeric) are joined in the order of their bits; points that name whole quantizers or chains are not joined. Metrics of a block:
- * those named below that the file has; all that it has where it has none of them.
+ * those named below that the file has; all that it has where it has none of them. A metric with negative values
+ * (nll_change of a model source), or a mean of 0, has a linear panel.
  *
  * What it is not: a comparison. Intervals of single arms overlap more than paired differences do; the forest plot judges.
  */
@@ -30,6 +31,7 @@ typedef struct arm_point {
 } arm_point;
 
 typedef struct stream_block {
+    gyre_source_kind kind;
     const char *streams, *title;
     const char *preferred[4];
     size_t *metrics, n_metrics; /* of the table */
@@ -46,17 +48,20 @@ static const stream_block blocks[] = {
     { .streams = "k", .title = "Arms that code K", .preferred = { "nmse", "softmax_kl" } },
     { .streams = "v", .title = "Arms that code V", .preferred = { "nmse", "output_error" } },
     { .streams = "kv", .title = "Arms that code K and V", .preferred = { "nmse", "softmax_kl", "output_error" } },
+    { .kind = GYRE_SOURCE_MODEL, .streams = "k", .title = "Inside the model: arms that code K", .preferred = { "token_kl", "nll_change" } },
+    { .kind = GYRE_SOURCE_MODEL, .streams = "v", .title = "Inside the model: arms that code V", .preferred = { "token_kl", "nll_change" } },
+    { .kind = GYRE_SOURCE_MODEL, .streams = "kv", .title = "Inside the model: arms that code K and V", .preferred = { "token_kl", "nll_change" } },
 };
 enum { BLOCKS = sizeof blocks / sizeof *blocks };
 
-static bool drawable(const gyre_summary *s)
+static bool drawable(const stream_block *b, const gyre_summary *s)
 {
-    return strcmp(s->status, "OK") == 0 && isfinite(s->mean) && s->mean > 0.0 && isfinite(s->total_bits);
+    return strcmp(s->status, "OK") == 0 && isfinite(s->mean) && (b->kind == GYRE_SOURCE_MODEL || s->mean > 0.0) && isfinite(s->total_bits);
 }
 
-static bool in_block(const stream_block *b, const gyre_summary *s)
+static bool in_block(const gyre_figure_book *book, const stream_block *b, const gyre_summary *s)
 {
-    return strcmp(s->streams, b->streams) == 0;
+    return book->table->sources[s->source].kind == b->kind && strcmp(s->streams, b->streams) == 0;
 }
 
 static bool has_metric(const stream_block *b, size_t metric)
@@ -77,7 +82,7 @@ static void choose_metrics(const gyre_figure_book *book, stream_block *b)
             for (size_t i = 0; i < 4 && b->preferred[i] != NULL; i++)
                 wanted = wanted || strcmp(b->preferred[i], book->table->metrics[m]) == 0;
             for (size_t i = 0; i < book->n_summaries && !defined; i++)
-                defined = book->summaries[i].metric == m && in_block(b, &book->summaries[i]) && drawable(&book->summaries[i]);
+                defined = book->summaries[i].metric == m && in_block(book, b, &book->summaries[i]) && drawable(b, &book->summaries[i]);
             if (wanted && defined)
                 b->metrics[b->n_metrics++] = m;
         }
@@ -88,7 +93,7 @@ static void choose_sources_and_arms(const gyre_figure_book *book, stream_block *
     for (size_t i = 0; i < book->n_summaries; i++) {
         const gyre_summary *s = &book->summaries[i];
         size_t k = 0;
-        if (!in_block(b, s) || !has_metric(b, s->metric) || !drawable(s))
+        if (!in_block(book, b, s) || !has_metric(b, s->metric) || !drawable(b, s))
             continue;
         gyre_axis_hold(&b->bits, s->total_bits);
         if (b->n_sources == 0 || b->sources[b->n_sources - 1] != s->source)
@@ -135,9 +140,9 @@ static void block_free(stream_block *b)
 
 /* ---- drawing ---- */
 
-static bool belongs(const gyre_summary *s, const stream_block *b, size_t source, size_t metric, const char *arm)
+static bool belongs(const gyre_figure_book *book, const gyre_summary *s, const stream_block *b, size_t source, size_t metric, const char *arm)
 {
-    return s->source == source && s->metric == metric && in_block(b, s) && drawable(s) && (arm == NULL || strcmp(s->arm, arm) == 0);
+    return s->source == source && s->metric == metric && in_block(book, b, s) && drawable(b, s) && (arm == NULL || strcmp(s->arm, arm) == 0);
 }
 
 /* ---- which points are joined ---- */
@@ -193,7 +198,7 @@ static size_t write_points(gyre_page *page, const gyre_figure_book *book, const 
     size_t n = 0;
     arm_point *points = b->points;
     for (size_t i = 0; i < book->n_summaries; i++)
-        if (belongs(&book->summaries[i], b, source, metric, b->arms[arm])) {
+        if (belongs(book, &book->summaries[i], b, source, metric, b->arms[arm])) {
             size_t group = 0;
             while (group < n && !joined(points[group].s->point, book->summaries[i].point))
                 group++;
@@ -213,18 +218,33 @@ static size_t write_points(gyre_page *page, const gyre_figure_book *book, const 
     return n;
 }
 
+/* Is the metric negative anywhere in the source? */
+static bool below_zero(const gyre_table *t, size_t source, size_t metric)
+{
+    for (size_t i = 0; i < t->n_cells; i++) {
+        const gyre_cell *c = &t->cells[i];
+        for (size_t k = 0; c->source == source && c->values != NULL && k < c->n_documents * c->n_heads; k++)
+            if (c->values[metric * c->n_documents * c->n_heads + k] < 0.0)
+                return true;
+    }
+    return false;
+}
+
 static gyre_axis error_axis(const gyre_figure_book *book, const stream_block *b, size_t source, size_t metric)
 {
-    gyre_axis y = gyre_axis_new(true, 5);
+    bool positive = !below_zero(book->table, source, metric);
+    for (size_t i = 0; i < book->n_summaries; i++)
+        positive = positive && !(belongs(book, &book->summaries[i], b, source, metric, NULL) && book->summaries[i].mean <= 0.0);
+    gyre_axis y = gyre_axis_new(positive, 5);
     for (size_t i = 0; i < book->n_summaries; i++) {
         const gyre_summary *s = &book->summaries[i];
-        if (!belongs(s, b, source, metric, NULL))
+        if (!belongs(book, s, b, source, metric, NULL))
             continue;
         gyre_axis_hold(&y, s->mean);
         gyre_axis_hold(&y, s->hi);
-        gyre_axis_hold(&y, isfinite(s->lo) ? fmax(s->lo, s->mean / 3.0) : s->mean); /* an arithmetic interval may reach 0: it is cut at the axis */
+        gyre_axis_hold(&y, !isfinite(s->lo) ? s->mean : positive ? fmax(s->lo, s->mean / 3.0) : s->lo); /* an arithmetic interval may reach 0: it is cut at the axis */
     }
-    gyre_axis_pad(&y, 0.07, 2.0);
+    gyre_axis_pad(&y, 0.07, positive ? 2.0 : 1e-300);
     return y;
 }
 
@@ -283,7 +303,7 @@ static void write_csv(gyre_page *page, const gyre_figure_book *book, const strea
         const gyre_summary *s = &book->summaries[i];
         bool here = false;
         for (size_t k = 0; k < BLOCKS; k++)
-            here = here || (in_block(&all[k], s) && has_metric(&all[k], s->metric));
+            here = here || (in_block(book, &all[k], s) && has_metric(&all[k], s->metric));
         if (!here)
             continue;
         const char *const texts[] = { book->table->sources[s->source].name, gyre_csv_leak(book->table, s->source, s->arm, s->point),
@@ -321,14 +341,20 @@ static void write_missing(FILE *f, const gyre_figure_book *book)
 static gyre_status make_caption(const gyre_figure_book *book, char **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t size = 0;
+    size_t size = 0, models = 0;
     *out = NULL;
     FILE *f = open_memstream(out, &size);
     if (f == NULL)
         GYRE_FAIL(GYRE_E_MEMORY, "no memory for a caption");
-    (void)fprintf(f, "Mean error over documents, seeds, layers and heads (geometric where every value is positive) against the bits really stored per value, side "
-                     "information included. Bars: %.3g %% intervals over documents and seeds of each arm alone, "
-                     "where longer than the marker.", 100.0 * (1.0 - GYRE_FIGURE_ALPHA));
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        models += book->table->sources[i].kind == GYRE_SOURCE_MODEL;
+    bool only = models == book->table->n_sources;
+    (void)fprintf(f, "Mean error over %s against the bits really stored per value, side "
+                     "information included. Bars: %.3g %% intervals over %s and seeds of each arm alone, "
+                     "where longer than the marker.", only ? "chunks (texts, where there are several) and seeds" : "documents, seeds, layers and heads (geometric where every value is positive)",
+                  100.0 * (1.0 - GYRE_FIGURE_ALPHA), only ? "chunks" : "documents");
+    if (models > 0 && !only)
+        (void)fputs(" Inside a model: arithmetic means over chunks and seeds.", f);
     write_missing(f, book);
     if (fclose(f) != 0)
         GYRE_FAIL(GYRE_E_MEMORY, "no memory for a caption");

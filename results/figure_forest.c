@@ -5,7 +5,8 @@
  * that a margin of a few percent can be seen beside a factor of a thousand; absolute differences have a panel for each metric.
  * Rows of one comparison (arms, metric, family) stand together under its name, in the order of the plan. What was not tested is grey, with its reason;
  * comparisons without any tested row are listed at the end.
- * The p shown is the adjusted one that carries the verdict: TOST for EQUIVALENT, two-sided for the rest.
+ * The p shown is the adjusted one that carries the verdict: TOST for EQUIVALENT, two-sided for the rest; that of a DESCRIPTIVE row is not adjusted and says so.
+ * A model source has no layers and hence no hollow marker.
  *
  * What it is not: a test. Everything here was judged by compare.h and stored.
  */
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/compare.h"
 #include "results/figure.h"
 
 #define ROW 0.2       /* inches, height of a comparison */
@@ -139,12 +141,13 @@ static void estimate_text(const gyre_comparison *c, char *out, size_t size)
 
 static void p_text(const gyre_comparison *c, char *out, size_t size)
 {
-    bool tost = strcmp(c->verdict, "EQUIVALENT") == 0;
-    double p = tost ? c->p_tost_adjusted : c->p_adjusted;
+    bool tost = strcmp(c->verdict, "EQUIVALENT") == 0, raw = strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0;
+    const char *kind = tost ? "TOST " : raw ? "raw " : "";
+    double p = tost ? c->p_tost_adjusted : raw ? c->p : c->p_adjusted;
     if (p < 0.001)
-        (void)snprintf(out, size, "%s< 0.001", tost ? "TOST " : "");
+        (void)snprintf(out, size, "%s< 0.001", kind);
     else
-        (void)snprintf(out, size, "%s%.3f", tost ? "TOST " : "", p);
+        (void)snprintf(out, size, "%s%.3f", kind, p);
 }
 
 static const char *verdict_colour(const gyre_comparison *c)
@@ -254,6 +257,8 @@ static void mark(const gyre_page *page, double x, double y, int type, double siz
 static void draw_worst(const forest_panel *p, const gyre_comparison *c, double y)
 {
     char name[32];
+    if (!isfinite(c->worst_estimate)) /* a model source has no layers */
+        return;
     double x = at_x(p, shown(c, c->worst_estimate)), right = x, left = x;
     if (isfinite(c->worst_low) && isfinite(c->worst_high)) {
         left = at_x(p, shown(c, c->worst_low));
@@ -326,7 +331,8 @@ static void draw_heads(const forest_panel *p)
     char label[GYRE_LINE_TEXT], metric[256];
     gyre_metric_label(p->table, gyre_metric_place(p->table, p->rows[0].c->metric), metric, sizeof metric);
     gyre_draw_text(p->page, AXIS_LEFT - 0.1, y, GYRE_RIGHT, 6.0, GYRE_GREY, "bits: arm | against");
-    gyre_draw_text(p->page, AXIS_LEFT, y, GYRE_LEFT, 6.0, GYRE_GREY, "\xE2\x97\x8F all layers   \xE2\x97\x8B the layer that differs most");
+    bool model = p->table->sources[p->rows[0].c->source].kind == GYRE_SOURCE_MODEL;
+    gyre_draw_text(p->page, AXIS_LEFT, y, GYRE_LEFT, 6.0, GYRE_GREY, model ? "\xE2\x97\x8F all chunks" : "\xE2\x97\x8F all layers   \xE2\x97\x8B the layer that differs most");
     gyre_draw_text(p->page, ESTIMATE, y, GYRE_LEFT, 6.0, GYRE_GREY, "estimate [interval]");
     gyre_draw_text(p->page, VERDICT, y, GYRE_LEFT, 6.0, GYRE_GREY, "verdict");
     gyre_draw_text(p->page, P_RIGHT, y, GYRE_RIGHT, 6.0, GYRE_GREY, "adjusted p");
@@ -405,7 +411,7 @@ static void write_csv(gyre_page *page, const gyre_table *table, const forest_row
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
             gyre_csv_real(f, numbers[k], ',');
         gyre_csv_text(f, c->verdict, ',');
-        if (tested(c))
+        if (tested(c) && table->sources[c->source].kind != GYRE_SOURCE_MODEL)
             (void)fprintf(f, "%u", c->worst_layer);
         (void)fputc(',', f);
         gyre_csv_real(f, shown(c, c->worst_estimate), ',');
@@ -425,9 +431,12 @@ static size_t panel_rows(const forest_row *rows, size_t n)
 
 static gyre_status draw_page(gyre_figure_book *book, size_t source, const forest_row *rows, size_t n, gyre_error *err)
 {
-    static const char what[] = "Paired differences over documents and seeds, layers and heads averaged; bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the "
-                               "declared margin inside which arms count as equivalent; hollow: the layer that differs most (its interval not adjusted). p is adjusted "
-                               "by Holm within its family.";
+    static const char of_capture[] = "Paired differences over documents and seeds, layers and heads averaged; bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the "
+                                     "declared margin inside which arms count as equivalent; hollow: the layer that differs most (its interval not adjusted). p is adjusted "
+                                     "by Holm within its family.";
+    static const char of_model[] = "Paired differences inside the model, over seeds and chunks of text (texts, where there are several); bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the "
+                                   "declared margin inside which arms count as equivalent. p is adjusted by Holm within its family, but for rows marked DESCRIPTIVE (raw).";
+    const char *what = book->table->sources[source].kind == GYRE_SOURCE_MODEL ? of_model : of_capture;
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
     char name[256], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];

@@ -268,8 +268,11 @@ static gyre_status draw(gyre_figure_book *book, gyre_error *err)
     gyre_status st = GYRE_OK;
     order_figure o = { .book = book, .metric_x = gyre_metric_place(book->table, X_METRIC), .metric_y = gyre_metric_place(book->table, Y_METRIC) };
     size_t examined = 0;
+    bool model = false;
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        model = model || book->table->sources[i].kind == GYRE_SOURCE_MODEL;
     if (o.metric_x == book->table->n_metrics || o.metric_y == book->table->n_metrics) {
-        gyre_log_info(book->log, "figure order: it needs the metrics %s and %s, and this file has not both", X_METRIC, Y_METRIC);
+        gyre_log_info(book->log, "figure order: it needs the metrics %s and %s, and this file has not both%s", X_METRIC, Y_METRIC, model ? ": they are of rows, and a model source has none" : "");
         goto done;
     }
     GYRE_TRY(find_spots(&o, err));

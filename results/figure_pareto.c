@@ -363,7 +363,7 @@ static gyre_status draw_streams(gyre_figure_book *book, const char *streams, con
     size_t nmse = gyre_metric_place(t, "nmse"), metric = gyre_metric_place(t, gyre_pareto_metric(streams));
     bool any = false;
     for (size_t i = 0; i < book->n_summaries; i++)
-        any = any || strcmp(book->summaries[i].streams, streams) == 0;
+        any = any || (strcmp(book->summaries[i].streams, streams) == 0 && t->sources[book->summaries[i].source].kind != GYRE_SOURCE_MODEL);
     if (!any)
         goto done;
     if (metric == t->n_metrics) {
@@ -388,6 +388,9 @@ static gyre_status draw(gyre_figure_book *book, gyre_error *err)
     static const char *const streams[][2] = { { "k", "Pareto front of arms that code K" }, { "v", "Pareto front of arms that code V" },
                                               { "kv", "Pareto front of arms that code K and V" } };
     gyre_status st = GYRE_OK;
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        if (book->table->sources[i].kind == GYRE_SOURCE_MODEL)
+            gyre_log_info(book->log, "figure pareto: fronts are of errors of rows and attention; %s is a model source, which has none: see error_bits", book->table->sources[i].name);
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
         GYRE_TRY(draw_streams(book, streams[i][0], streams[i][1], err));
 done:

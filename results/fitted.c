@@ -147,7 +147,7 @@ static bool passes(const gyre_table *t, const gyre_cell *c, const gyre_fitted_wa
 {
     switch (q) {
     case SELECTED:
-        return selected(c, w->selector);
+        return t->sources[c->source].kind == GYRE_SOURCE_CAPTURE && selected(c, w->selector); /* blocks of a model source are no layers */
     case MODEL:
         return strcmp(t->sources[c->source].model_sha256, w->model_sha256) == 0;
     case LAYER:

@@ -2,6 +2,7 @@
 
 Usage: test_results_readers.py results.h5        (made by test_results.c: 80 cells, 2 sources, 4 comparisons, 3 metrics)
        test_results_readers.py results.h5 fits   (made by test_fits.c: fits of cells 0 and 2)
+       test_results_readers.py results.h5 model  (made by test_perplexity_results.c: a model source of 5 chunks in 2 blocks and a descriptive one)
 """
 import subprocess
 import sys
@@ -47,10 +48,30 @@ def fits(f):
     assert list(f["sources/n_validation"]) == [2] and list(f["sources/validation_name"].asstr()[0]) == ["walden", "middlemarch"]
 
 
+def model(f):
+    s, c, p = f["sources"], f["cells"], f["perplexity"]
+    assert list(s["kind"].asstr()) == ["model", "model"] and list(s["descriptive"]) == [0, 1]
+    assert list(s["text_of"][0]) == [0, 0, 1, 1, 1] and s["n_texts"][0] == 2 and s["context"][0] == 8 and s["n_scored"][0] == 4
+    assert [d.keys() for d in s["text_of"].dims] == [["source"], ["document"]]
+    assert [d.keys() for d in p["ppl"].dims] == [["pass"]] and len(p["ppl"]) == 8
+    assert list(p["arm"].asstr()[:4]) == ["exact", "x", "y", "y"] and list(p["seed"][:4]) == [0, 0, 0, 1] and list(p["source"].asstr()[:4]) == ["tiny"] * 4
+    assert np.allclose(p["ppl"], np.exp(p["nll"]), rtol=1e-14)
+    kl = f["metrics/token_kl"][:]
+    assert list(c["first_document"][:8]) == [0, 0, 0, 0, 3, 3, 3, 3] and list(c["n_documents"][:8]) == [3, 3, 3, 3, 2, 2, 2, 2]
+    for i, first in enumerate(c["first_document"]):  # absolute places, NaN elsewhere
+        there = ~np.isnan(kl[i, :, 0])
+        assert list(np.flatnonzero(there)) == list(range(first, first + c["n_documents"][i])), i
+    x = c["arm"].asstr()[:] == "x"  # chunks of equal length: the mean over chunks is the mean over tokens
+    assert np.isclose(np.nanmean(kl[x & (c["source"].asstr()[:] == "tiny")]), p["kl"][1], rtol=1e-13)
+
+
 with h5py.File(path) as f:
     f.visititems(note)
     if sys.argv[2:] == ["fits"]:
         fits(f)
+        nmse = None
+    elif sys.argv[2:] == ["model"]:
+        model(f)
         nmse = None
     else:
         nmse = synthetic(f)
@@ -65,7 +86,7 @@ for name in shapes:
         assert f" {column}(" in header or f" {column} ;" in header, f"ncdump does not list {name}"
 
 for engine in ("h5netcdf", "netcdf4"):
-    for group in ("config", "sources", "cells", "metrics", "fits", "stats", "timing"):
+    for group in ("config", "sources", "cells", "metrics", "perplexity", "fits", "stats", "timing"):
         if group == "config" and engine == "h5netcdf":
             continue  # xarray 2023.01 with h5netcdf 1.1 cannot decode any scalar text
         with xarray.open_dataset(path, group=group, engine=engine) as data:
