@@ -3,11 +3,11 @@ import collections
 
 import numpy as np
 
-from twin_codecs import bits_per_value, element_fits, element_seeded
+from twin_codecs import bits_per_value, coded_rows, element_fits, element_seeded, keeps_rows
 from twin_common import F32, F64, ROUNDING, STREAMS
 from twin_learned import LEARNED
 from twin_metrics import Answer, Budget, allowance, measure
-from twin_quantizers import KINDS, code_grid, fitted, is_fitted, narrow_scale, quantize
+from twin_quantizers import KINDS, TOGETHER, code_grid, fitted, is_fitted, narrow_scale, quantize
 from twin_streams import ALL_HEADS, Draw, signs
 from twin_transforms import DRAWN, FIXED, half_split, pca_matrix, rope_pairs, rotate, wush_matrices, zigzag
 
@@ -199,22 +199,60 @@ def mixes_errors(steps, d):
     return np.abs(cost * (1 - np.eye(d))).max() > 1e-9 * np.abs(cost).max()
 
 
-def code_stream(layer, stream, end, quantizer, judged):
-    """Decoded rows, the unit's squared error [head, document], and (judged) how far that moves where roundings are undecided: of a scale, and of codes where the chain mixes errors."""
+def code_stream(layer, stream, end, quantizer, judged, first=0, last=None):
+    """Rows first to last - 1 (all) coded as a block of their own: decoded rows, the unit's squared error [head, document], and (judged) how far that moves where roundings are undecided: of a
+    scale, and of codes where the chain mixes errors."""
+    rows, y = layer.rows[stream][:, :, first:last], end.x[:, :, first:last]
+
+    def back(z):
+        if z.shape == end.x.shape:
+            return undo(z, end.inverses)
+        whole = np.zeros(end.x.shape)  # inverses know the positions of whole documents
+        whole[:, :, first:last] = z
+        return undo(whole, end.inverses)[:, :, first:last]
+
+    def decoded(nudge=0.0):
+        return back(quantize(y, quantizer, stream, nudge).astype(F64))
+
     def row_errors(x):
-        x = x - layer.rows[stream]
+        x = x - rows
         return np.einsum("hdti,hdti->hdt", x, x)
-    y, inverses = end.x, end.inverses
-    x = decode(y, quantizer, stream, inverses)
+    x = decoded()
     errors = row_errors(x)
     slack = np.zeros(errors.shape[:2])
     if judged and not all(step.orthogonal for step in end.steps) and mixes_errors(end.steps, layer.dim):
-        for other, _ in alternatives(layer.rows[stream], y, quantizer, stream, end.gain, lambda z: undo(z, inverses)):
+        for other, _ in alternatives(rows, y, quantizer, stream, end.gain, back):
             slack += np.abs(row_errors(other) - errors).sum(2)
     elif judged and narrow_scale(quantizer):
-        moved = [np.abs(row_errors(decode(y, quantizer, stream, inverses, nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
+        moved = [np.abs(row_errors(decoded(nudge)) - errors) for nudge in (ROUNDING, -ROUNDING)]
         slack = np.maximum(*moved).sum(2)
     return x, errors.sum(2), slack
+
+
+def with_exact(layer, stream, coded, first, last):
+    """The cache: what is coded at its places, the rest exact."""
+    rows = layer.rows[stream].copy()
+    rows[:, :, first:last] = coded
+    return rows
+
+
+def code_cache(layer, stream, end, codec, quantizer, judged):
+    """As code_stream, of a codec with a window or a sink. The errors are those of the cache after the last token; the rows are place -> those that a query there sees, each place's block
+    coded anew where rows are coded together."""
+    first, last = coded_rows(codec, end.x.shape[2])
+    x, errors, slack = None, np.zeros(end.x.shape[:2]), np.zeros(end.x.shape[:2])
+    if first < last:
+        x, errors, slack = code_stream(layer, stream, end, quantizer, judged, first, last)
+    seen = {}
+    for place in sorted({int(place) for a in layer.heads for place in a.place.flat}):
+        own = coded_rows(codec, place + 1)
+        if own[0] == own[1]:
+            seen[place] = layer.rows[stream]
+        elif quantizer.name in TOGETHER:
+            seen[place] = with_exact(layer, stream, code_stream(layer, stream, end, quantizer, False, *own)[0], *own)
+        else:
+            seen[place] = with_exact(layer, stream, x[:, :, :own[1] - own[0]], *own)
+    return seen, errors, slack
 
 
 def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
@@ -227,7 +265,11 @@ def compute_group(layer, chains, seed, quantizers, campaign_seed, judged=True):
     for choice in quantizers:
         rows, numerators, slacks, payload, side = {}, {}, {}, [], []
         for s, end in ends.items():
-            rows[s], numerators[s], slacks[s] = code_stream(layer, s, end, fit_quantizer(chains[s], choice[s], end), judged)
+            quantizer = fit_quantizer(chains[s], choice[s], end)
+            if keeps_rows(chains[s]):
+                rows[s], numerators[s], slacks[s] = code_cache(layer, s, end, chains[s], quantizer, judged)
+            else:
+                rows[s], numerators[s], slacks[s] = code_stream(layer, s, end, quantizer, judged)
             p, q = bits_per_value(chains[s]._replace(quantizer=choice[s]), s, layer.pos.shape[1], layer.dim, layer.n_heads)
             payload.append(p)
             side.append(q)

@@ -10,7 +10,7 @@ import numpy as np
 
 from twin_captures import Capture, Layer, attribute
 from twin_chains import compute_group, second_look
-from twin_codecs import is_seeded, learns, parse_codec, refusal
+from twin_codecs import is_seeded, keeps_rows, learns, parse_codec, refusal
 from twin_common import METRICS, STREAMS, Unusable
 from twin_fits import attach, has_fits, judge_fits, off, read_records
 from twin_metrics import Budget, compare
@@ -381,7 +381,7 @@ def check(results_path, capture_paths, every=1, expect=None, split="default", wo
         for index, answer in (pair for part in spread(_work, tasks) for pair in part):
             cell = wanted.pop(index)
             verdict = check_cell(results, cell, answer)
-            if verdict.faults and verdict.in_attention_only:
+            if verdict.faults and verdict.in_attention_only and not any(keeps_rows(c) for c in map(parse_codec, (cell.codec_k, cell.codec_v)) if c is not None):
                 again.append((cell, answer, verdict))
             else:
                 record(cell, verdict)

@@ -8,7 +8,8 @@ from twin_transforms import DRAWN, TAKES
 
 # noise, start: of something learned, at the start; found: what fits found (class Found of twin_fits.py), taken from the results file
 Element = collections.namedtuple("Element", "name by per form size ordinal learn start noise", defaults=(None,) * 5 + (False, None, None))
-Codec = collections.namedtuple("Codec", "order chain quantizer fit fitted found", defaults=(None, None, ()))
+# window, sink: rows that stay exact, the newest and the first
+Codec = collections.namedtuple("Codec", "order chain quantizer fit fitted found window sink", defaults=(None, None, (), 0, 0))
 # tokens: None for all; objective: (name, options), where something is learned or chosen
 Fit = collections.namedtuple("Fit", "tokens leak draws batch objective", defaults=(None, False, 1, None, ("mse", ())))
 LAYER_OR_HEAD = ("per", "layer", ("layer", "head"))
@@ -154,12 +155,22 @@ def parse_codec(text):
     order = take(fields, "order", "half_split", ("half_split", "native"))
     chain = take(fields, "chain", "[]")
     quantizer = parse_quantizer(take(fields, "quantizer", None))
-    for off in ("window", "sink"):
-        take(fields, off, "0", ("0",))
+    window, sink = (int(take(fields, option, "0")) for option in ("window", "sink"))
     if fields or not (chain.startswith("[") and chain.endswith("]")):
         raise Unusable("codec '%s'" % text)
     elements = [e for part in split_list(chain[1:-1], ",") for e in parse_element(part)]
-    return Codec(order, tuple(e._replace(ordinal=ordinal) for ordinal, e in enumerate(elements)), quantizer, parse_fit(fit) if fit else Fit(), fitted or None)
+    return Codec(order, tuple(e._replace(ordinal=ordinal) for ordinal, e in enumerate(elements)), quantizer, parse_fit(fit) if fit else Fit(), fitted or None,
+                 window=window, sink=sink)
+
+
+def coded_rows(codec, n):
+    """(first, last): of n rows, rows first to last - 1 are coded as the newest query sees them, the others exact."""
+    last = max(0, n - codec.window)
+    return min(codec.sink, last), last
+
+
+def keeps_rows(codec):
+    return codec.window > 0 or codec.sink > 0
 
 
 def is_seeded(codec):
@@ -188,4 +199,6 @@ def bits_per_value(codec, stream, n_tokens, dim, n_heads):
             side += 32.0 * values / (TOKENS_FOR_SIDE * dim * (n_heads if e.per == "layer" else 1))
     side += 32.0 / (TOKENS_FOR_SIDE * dim) if codec.quantizer.learn else 0.0
     side += 32.0 * KINDS[codec.quantizer.name].fitted(codec.quantizer, dim) / (TOKENS_FOR_SIDE * dim)
-    return KINDS[codec.quantizer.name].payload(codec.quantizer, stream, n_tokens, dim), side
+    first, last = coded_rows(codec, n_tokens)
+    coded = KINDS[codec.quantizer.name].payload(codec.quantizer, stream, last - first, dim) * (last - first) if first < last else 0.0
+    return (coded + 16.0 * (n_tokens - (last - first))) / n_tokens, side

@@ -229,18 +229,18 @@ def naive_chain(codec, x, cal, pos, pos_cal, bias, rope, h, layer, seed, stream)
     return out
 
 
-def naive_metrics(f, number, evaluation, decoded):
-    """Metrics [document, head] as loops over queries and keys. decoded: stream -> [document, token, head, d] of the coded streams."""
+def naive_metrics(f, number, evaluation, cache):
+    """Metrics [document, head] as loops over queries and keys. cache(place): stream -> [document, token, head, d] of the coded streams, as the cache is when row `place` is its newest."""
     g = f["layer_%02d" % number]
     rows = {s: g[s][()].astype(F64)[evaluation] for s in STREAMS}
-    now = {s: decoded.get(s, rows[s]) for s in STREAMS}
+    decoded = cache(rows["k"].shape[1] - 1)
     q, owner, pos, query_pos = g["q"][()].astype(F64)[evaluation], g["kv_head_of"][()], f["pos"][()][evaluation], f["query_pos"][()][evaluation]
     scale, window = g.attrs["score_scale"], g.attrs["sliding_window"]
     n_docs, _, n_heads, _ = rows["k"].shape
     values = {name: np.full((n_docs, n_heads), np.nan) for name in METRICS}
     for n in range(n_docs):
         for h in range(n_heads):
-            moved = [((now[s][n, :, h] - rows[s][n, :, h]) ** 2).sum() for s in decoded]
+            moved = [((decoded[s][n, :, h] - rows[s][n, :, h]) ** 2).sum() for s in decoded]
             values["nmse"][n, h] = sum(moved) / sum((rows[s][n, :, h] ** 2).sum() for s in decoded)
             values["nmse_centred"][n, h] = sum(moved) / sum(((rows[s][n, :, h] - rows[s][:, :, h].mean((0, 1))) ** 2).sum() for s in decoded)
             found = collections.defaultdict(list)
@@ -248,6 +248,7 @@ def naive_metrics(f, number, evaluation, decoded):
                 per = collections.defaultdict(list)
                 for i, at in enumerate(query_pos[n]):
                     keys = [t for t in range(pos.shape[1]) if pos[n, t] <= at and (window == 0 or pos[n, t] > at - window)]
+                    now = dict(rows, **cache(max(t for t in range(pos.shape[1]) if pos[n, t] <= at)))
                     s, s_now = (np.array([scale * q[n, i, j].dot(source["k"][n, t, h]) for t in keys]) for source in (rows, now))
                     p, p_now = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (s, s_now))
                     o, o_now = p @ rows["v"][n, keys, h], p_now @ now["v"][n, keys, h]

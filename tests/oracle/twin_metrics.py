@@ -18,6 +18,7 @@ class Attention:
         seen = (pos <= query_pos) & ((layer.window == 0) | (pos > query_pos - layer.window))
         self.weight = seen / seen.sum(-1, keepdims=True)
         self.hidden = np.where(seen, 0.0, -np.inf)
+        self.place = (pos <= query_pos).sum(-1) - 1  # of the newest key that a query sees
         self.v = layer.rows["v"][head]
         self.scores = self.q @ layer.rows["k"][head].transpose(0, 2, 1)
         self.p, self.log_sum, self.top = self.softmax(self.scores + self.hidden)
@@ -31,7 +32,7 @@ class Attention:
     def document(self, n):
         """The same for document n alone: what is measured at a time, so that it stays in the cache."""
         one = copy.copy(self)
-        for name in ("q", "weight", "hidden", "v", "scores", "p", "log_sum", "top", "out", "out_energy"):
+        for name in ("q", "place", "weight", "hidden", "v", "scores", "p", "log_sum", "top", "out", "out_energy"):
             setattr(one, name, getattr(self, name)[n])
         return one
 
@@ -51,11 +52,20 @@ class Attention:
         lost = np.einsum("qi,qi->q", lost, lost).reshape(self.n_group, self.n_queries).sum(1)
         return (lost / self.out_energy.reshape(self.n_group, self.n_queries).sum(1)).sum() / self.n_group
 
+    def by_place(self, x, rows):
+        """Every query's x times the rows [token, d] that its place sees. rows: place -> rows."""
+        out = np.empty((len(x), rows[self.place[0]].shape[1]))
+        for place in np.unique(self.place):
+            out[self.place == place] = x[self.place == place] @ rows[place]
+        return out
+
     def measure(self, k, v):
-        """Metrics of one document's decoded keys and values [token, d]; None: untouched. The mean over queries, then over query heads."""
+        """Metrics of one document's decoded keys and values [token, d], or of those that each place sees (place -> [token, d]); None: untouched. The mean over queries, then over query heads."""
+        def times(x, rows):
+            return self.by_place(x, rows) if isinstance(rows, dict) else x @ rows
         if k is None:
-            return {"output_error": self.output_error(self.p @ v)}
-        s = self.q @ k.T
+            return {"output_error": self.output_error(times(self.p, v))}
+        s = times(self.q, {place: rows.T for place, rows in k.items()} if isinstance(k, dict) else k.T)
         e = s - self.scores
         mean = np.einsum("qt,qt->q", e, self.weight)
         moved = np.einsum("qt,qt->q", e, self.p)
@@ -66,7 +76,7 @@ class Attention:
         p, log_sum, top = self.softmax(s)
         found = {"logit_error": np.sqrt(spread), "softmax_kl": log_sum - self.log_sum - moved, "flip": (top != self.top).astype(F64)}
         found = {name: x.sum() / x.size for name, x in found.items()}  # every query head has the same number of queries
-        found["output_error"] = self.output_error(p @ (self.v if v is None else v))
+        found["output_error"] = self.output_error(times(p, self.v if v is None else v))
         return found
 
 
@@ -78,7 +88,7 @@ class Answer:
 
 
 def measure(layer, rows, numerators, slacks):
-    """rows: stream -> decoded rows of the coded streams."""
+    """rows: stream -> decoded rows [head, document, token, d] of the coded streams, or place -> those that it sees."""
     energy = sum(layer.energy[s] for s in rows)
     centred = sum(layer.energy_centred[s] for s in rows)
     numerator = sum(numerators[s] for s in rows)
@@ -88,8 +98,11 @@ def measure(layer, rows, numerators, slacks):
     values = {"nmse": (numerator / energy).T, "nmse_centred": (numerator / centred).T}
     slack = {"nmse": (slack / energy).T, "nmse_centred": (slack / centred).T}
     if layer.heads and rows:
-        found = [[a.documents[n].measure(*(rows[s][h, n] if s in rows else None for s in STREAMS)) for h, a in enumerate(layer.heads)]
-                 for n in range(layer.pos.shape[0])]
+        def unit(s, h, n):
+            if isinstance(rows.get(s), dict):
+                return {place: x[h, n] for place, x in rows[s].items()}
+            return rows[s][h, n] if s in rows else None
+        found = [[a.documents[n].measure(*(unit(s, h, n) for s in STREAMS)) for h, a in enumerate(layer.heads)] for n in range(layer.pos.shape[0])]
         for name in found[0][0]:
             values[name] = np.array([[m[name] for m in heads] for heads in found])
         noise = np.sqrt(np.mean([a.score_noise ** 2 for a in layer.heads]))

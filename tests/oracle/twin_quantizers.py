@@ -354,6 +354,7 @@ KINDS["nvfp4"] = block_kind("nvfp4", "e4m3", lambda options: {"form": take(optio
                             fit=fit_tensor, fitted=lambda quantizer, d: 1 if quantizer.form == "calibrated" else 0)
 KINDS["lloyd_max"] = Kind(lloyd_max_options, lloyd_max, lambda quantizer, stream, n_tokens, d: row_payload(-(-d * quantizer.bits // 8) + SCALE_BYTES[quantizer.scale], d))
 KINDS["kivi"] = Kind(kivi_options, kivi, kivi_payload, kivi_refusal, kivi_grid)
+TOGETHER = ("kivi",)  # what a row decodes to depends on others
 
 
 def is_fitted(quantizer):

@@ -8,8 +8,8 @@ import numpy as np
 from twin_captures import Capture, Layer, Rope
 from twin_chains import compute_group
 from twin_check import check
-from twin_codecs import bits_per_value, is_seeded, parse_codec, parse_element, parse_quantizer, refusal
-from twin_common import F16, F32, METRICS, STREAMS, Unusable
+from twin_codecs import bits_per_value, is_seeded, keeps_rows, parse_codec, parse_element, parse_quantizer, refusal
+from twin_common import F16, F32, F64, METRICS, STREAMS, Unusable
 from twin_fits import Found, Judge, expected, start_found
 from twin_learned import LEARNED, cayley, exponential, polar, skew_below
 from twin_loops import naive_chain, naive_group, naive_metrics
@@ -67,8 +67,30 @@ SELFTEST_CODECS = (
     ("chain=[srht];quantizer=lloyd_max(bits=3)", "chain=[srht];quantizer=lloyd_max(bits=5,norm=f32,fit=gaussian)"),
     ("order=native;chain=[signs(per=layer),rfft];quantizer=kivi(bits=4,group=8,scale=f16)", "exact"),
     ("chain=[unrope];quantizer=kivi(bits=3,group=4,scale=f32)", "chain=[];quantizer=kivi(bits=2,group=4,scale=f16)"),
+    ("order=half_split;window=5;sink=2;chain=[unrope,centre(by=bias),srht];quantizer=sym(bits=3,group=4,scale=f16)", "exact"),
+    ("order=native;window=7;chain=[srft];quantizer=kivi(bits=3,group=4,scale=f32)", "order=half_split;sink=3;chain=[];quantizer=asym(bits=3)"),
+    ("exact", "order=half_split;window=1;chain=[centre(by=mean,per=head)];quantizer=kivi(bits=2,group=4)"),
+    ("order=half_split;window=19;sink=1;chain=[];quantizer=kivi(bits=2,group=4)", "order=half_split;window=99;chain=[];quantizer=sym(bits=2)"),
     ("exact", "exact"),
 )
+
+
+def naive_cache(codecs, capture, f, layer, number, seed):
+    """place -> stream -> [document, token, head, d]: each block coded by the loops."""
+    g, pos, ev, cal, known = f["layer_%02d" % number], f["pos"][()], capture.evaluation, capture.calibration, {}
+
+    def cache(place):
+        for s, c in codecs.items():
+            if (s, place if keeps_rows(c) else None) in known:
+                continue
+            x = g[s][()].astype(F32)
+            coded = [t for t in range(x.shape[1]) if t >= c.sink and place - t >= c.window] if keeps_rows(c) else range(x.shape[1])  # without, a document is coded whole
+            heads = [naive_chain(c, x[ev][:, coded, h], x[cal].transpose(2, 0, 1, 3), pos[ev][:, coded], pos[cal], g["k_bias"][h] if "k_bias" in g else None, layer.rope, h, number, seed, s)
+                     for h in range(layer.n_heads)]
+            rows = known[s, place if keeps_rows(c) else None] = x[ev].astype(F64)
+            rows[:, coded] = np.stack(heads, axis=2)
+        return {s: known[s, place if keeps_rows(c) else None] for s, c in codecs.items()}
+    return cache
 
 
 def synthetic_results(path, capture_paths):
@@ -85,20 +107,12 @@ def synthetic_results(path, capture_paths):
                     seeded = any(map(is_seeded, codecs.values()))
                     skipped = any(refusal(c, layer, s) for s, c in codecs.items())
                     for seed in range(2 if seeded else 1):
-                        decoded, bits = {}, []
-                        for s, c in codecs.items() if not skipped else ():
-                            g = f["layer_%02d" % number]
-                            x, pos = g[s][()].astype(F32), f["pos"][()]
-                            ev, cal = capture.evaluation, capture.calibration
-                            heads = [naive_chain(c, x[ev][:, :, h], x[cal].transpose(2, 0, 1, 3), pos[ev], pos[cal],
-                                                 g["k_bias"][h] if "k_bias" in g else None, layer.rope, h, number, seed, s) for h in range(layer.n_heads)]
-                            decoded[s] = np.stack(heads, axis=2)
-                            bits.append(bits_per_value(c, s, pos.shape[1], layer.dim, layer.n_heads))
+                        bits = [bits_per_value(c, s, f["pos"].shape[1], layer.dim, layer.n_heads) for s, c in codecs.items() if not skipped]
                         nothing = skipped or not codecs
                         payload, side = (np.nan, np.nan) if nothing else np.mean(bits, 0)
                         rows.append((capture.model, number, "arm%02d" % point, "", "".join(codecs) or "none", texts[0], texts[1], seeded, seed,
                                      "SKIPPED" if skipped else "OK", 0 if skipped else 4, 0 if skipped else layer.n_heads, payload, side, payload + side))
-                        values = {} if nothing else naive_metrics(f, number, capture.evaluation, decoded)
+                        values = {} if nothing else naive_metrics(f, number, capture.evaluation, naive_cache(codecs, capture, f, layer, number, seed))
                         metrics.append([values.get(m, np.full((4, 2), np.nan)) for m in METRICS])
     text = h5py.string_dtype()
     with h5py.File(path, "w") as f:
@@ -413,6 +427,8 @@ def selftest():
     turned = quantize(np.swapaxes(rows[:64].reshape(2, 32, 64), 1, 2), parse_quantizer("asym(bits=2,scale=f16)"), "v")
     expect(np.array_equal(quantize(rows[:70], q, "k"), np.concatenate([np.swapaxes(turned, 1, 2).reshape(64, 64), rows[64:70].astype(F16)])),
            "kivi is asym of the channels of 32 tokens, and binary16 beyond")
+    kept = parse_codec("order=half_split;window=5;sink=2;chain=[];quantizer=sym(bits=4)")
+    expect(bits_per_value(kept, "k", 20, 64, 2)[0] == (7 * 16 + 13 * 4.5) / 20 and bits_per_value(kept, "k", 7, 64, 2)[0] == 16, "rows that stay exact take 16 bits a value")
     for text in ("", "chain=[srht", "chain=[srht];quantizer=sym(bits=9)", "chain=[srht(x=1)];quantizer=exact", "chain=[nosuch];quantizer=exact"):
         try:
             parse_codec(text)
