@@ -1,7 +1,5 @@
-/* What the parts of the report share: report.c (arms, verdicts, order), report_fits.c (what calibration found), report_pareto.c (fronts),
+/* What the parts of the report share: report.c (arms, verdicts, order), report_perplexity.c (model sources), report_fits.c (what calibration found), report_pareto.c (fronts),
  * report_order.c (gyre order). */
-/* What the parts of the report share: report.c (arms, verdicts, order), report_perplexity.c (model sources), report_fits.c (what calibration found), report_pareto.c
- * (fronts). */
 #ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
 #define GYRE_EXPERIMENTS_REPORT_PARTS_H
 

@@ -147,21 +147,21 @@ done:
 
 /* ---- units ---- */
 
-/* Mean over layers, of the first n_seeds seeds. The units that come out have one layer. */
-static gyre_status flatten(gyre_table *keeper, const gyre_arm_units *a, size_t n_seeds, gyre_arm_units *out, gyre_error *err)
+/* The same units as one layer, the mean of all, of the first n_seeds seeds. */
+static gyre_status flatten(gyre_table *keeper, gyre_arm_units *u, size_t n_seeds, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t n = a->n_documents;
-    *out = *a;
-    out->n_layers = 1;
-    out->n_seeds = a->seeded ? n_seeds : 1;
-    GYRE_TRY(gyre_table_keep(keeper, out->n_seeds * n, sizeof *out->values, &out->values, err));
-    for (size_t s = 0; s < out->n_seeds; s++)
+    const gyre_arm_units all = *u;
+    size_t n = all.n_documents;
+    u->n_layers = 1;
+    u->n_seeds = all.seeded ? n_seeds : 1;
+    GYRE_TRY(gyre_table_keep(keeper, u->n_seeds * n, sizeof *u->values, &u->values, err));
+    for (size_t s = 0; s < u->n_seeds; s++)
         for (size_t d = 0; d < n; d++) {
             double sum = 0.0;
-            for (size_t l = 0; l < a->n_layers; l++)
-                sum += a->values[(l * a->n_seeds + s) * n + d];
-            out->values[s * n + d] = sum / (double)a->n_layers;
+            for (size_t l = 0; l < all.n_layers; l++)
+                sum += all.values[(l * all.n_seeds + s) * n + d];
+            u->values[s * n + d] = sum / (double)all.n_layers;
         }
 done:
     return st;
@@ -312,8 +312,8 @@ static gyre_status fill_row(joiner *j, joined_arm *const *arms, size_t n, gyre_o
     row->n_arms = n;
     for (size_t i = 0; i < n; i++) {
         gyre_order_arm *a = &row->arms[i];
-        GYRE_TRY(flatten(o->capture, &arms[i]->x, j->n_seeds, &arms[i]->x, err));
-        GYRE_TRY(flatten(o->capture, &arms[i]->y, j->n_seeds, &arms[i]->y, err));
+        GYRE_TRY(flatten(o->capture, &arms[i]->x, j->n_seeds, err));
+        GYRE_TRY(flatten(o->capture, &arms[i]->y, j->n_seeds, err));
         *a = (gyre_order_arm){ .arm = arms[i]->cell->arm, .point = arms[i]->cell->point };
         GYRE_TRY(own_interval(&arms[i]->x, row->metric_log, &a->metric, err));
         GYRE_TRY(own_interval(&arms[i]->y, row->model_log, &a->model, err));

@@ -231,7 +231,7 @@ def test_words():
     check(a.code == 2 and "gyre run" in a.err and a.out == "", "gyre alone tells its usage on stderr and exits with 2")
     a = good("help", ["--help"], "Exit codes: 0 done, 1 .*, 2 .*, 75 ")
     verbs = re.findall(r"^  gyre (\w+) ", a.out, re.M)
-    check({"run", "plan", "validate", "list", "describe", "capture", "merge", "report", "figures", "verify"} <= set(verbs), f"the help lists the verbs: {verbs}")
+    check({"run", "plan", "validate", "list", "describe", "capture", "merge", "report", "figures", "order", "verify"} <= set(verbs), f"the help lists the verbs: {verbs}")
     good("version", ["--version"], r"\Agyre \d+\.\d+\.\d+ ")
     for word, near in (("rnu", "run"), ("verfiy", "verify"), ("figure", "figures"), ("Merge", "merge")):
         bad("unknown verb", [word], 2, f"no verb '{word}'", f"did you mean '{near}'", "gyre --help")
@@ -241,7 +241,7 @@ def test_words():
                        (["figures", "x.h5", "--oout", "y"], "--out"), (["verify", "x.h5", "--digset"], "--digest"), (["list", "--jsn"], "--json"),
                        (["describe", "rfft", "--jsno"], "--json"), (["validate", path, "--sets", "a=1"], "--set"), (["capture", "--tokenz", "4"], "--tokens")):
         bad("unknown option", args, 2, "unknown option", f"did you mean {near}", f"gyre {args[0]} --help")
-    for verb in ("run", "plan", "validate", "describe", "merge", "report", "figures", "verify"):
+    for verb in ("run", "plan", "validate", "describe", "merge", "report", "figures", "order", "verify"):
         bad("no word", [verb], 2, "name a ", f"as in gyre {verb}")
     bad("one word too many", ["verify", "a.h5", "b.h5"], 2, "'b.h5' is one word too many", "--help")
     bad("value missing", ["run", path, "--out"], 2, "--out wants a value", "--help")
@@ -259,6 +259,8 @@ def test_words():
     bad("a variant for a family", ["list", "rfft"], 2, "no family 'rfft'", "gyre describe NAME")
     bad("two forms at once", ["list", "--json", "--markdown"], 2, "exclude each other")
     bad("a part of the page", ["list", "metrics", "--markdown"], 2, "leave out 'metrics'")
+    bad("one file for an order", ["order", "x.h5"], 2, "a results file of captures and one of the model", "as in gyre order")
+    bad("an order by another metric", ["order", "x.h5", "y.h5", "--against", "token_lk"], 2, "nll_change or token_kl", "did you mean token_kl")
     bad("unknown figure", ["figures", "x.h5", "--only", "forrest"], 2, "forrest", "forest")
 
 
@@ -273,8 +275,8 @@ def test_help():
         check(len(examples) == 1, f"gyre {verb} --help has one example: {examples}")
         for words in (e.split() for e in examples):
             check(all(w.split("=")[0] in known for w in words if w.startswith("-")), f"the example of {verb} has only options that the help names: {words}, {known}")
-            if verb == "capture":
-                continue  # needs a fetched model
+            if verb in ("capture", "order"):
+                continue  # they need a fetched model, or what was computed in one
             args = [w.replace("out/demo", run) for w in words[1:]] + (["--dry-run"] if verb == "run" else []) + (["--only", "forest"] if verb == "figures" else [])
             good("the example of a help", args, cwd=SOURCE)
         if verb not in ("list", "capture"):
