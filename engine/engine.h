@@ -64,7 +64,7 @@ typedef struct gyre_engine_rows {
     size_t n_cells;
 } gyre_engine_rows;
 
-/* Anything but GYRE_OK makes gyre_engine_decode return that error after the chunk. */
+/* Anything but GYRE_OK ends the chunk: no hook is called again, and gyre_engine_decode returns that error after the batch under way. */
 typedef gyre_status (*gyre_engine_hook)(void *user, const gyre_engine_rows *rows, gyre_error *err);
 
 /* Loads a GGUF for chunks of up to max_tokens tokens. threads 0: all processors. */
@@ -79,11 +79,13 @@ gyre_status gyre_engine_tokenize(gyre_engine *engine, const char *text, size_t s
 /* Calls fn for these events (or-ed gyre_engine_event) in the layers marked in `layers` (NULL: all). events 0 takes the hook away. */
 void gyre_engine_set_hook(gyre_engine *engine, unsigned events, const bool *layers, gyre_engine_hook fn, void *user);
 
-/* Inside a hook for KEYS or VALUES alone: replaces what the layer's cache holds at positions first..first+n-1 (at most the last token of the event), rows[token][head][dim], before attention
- * reads it. Keys may still be replaced at the VALUES of the same layer and batch, which come after them. GYRE_E_INTERNAL elsewhere. */
+/* Inside a hook for KEYS or VALUES alone: replaces what the layer's cache holds at positions first..first+n-1 (at most the last token of the event),
+ * rows[token][head][dim], before attention reads it. Tokens of earlier batches may be replaced too: later queries see it. Keys may still be replaced at the VALUES of
+ * the same layer and batch, which come after them. The rows are not looked at: NaN is the caller's to refuse. GYRE_E_INTERNAL elsewhere. */
 gyre_status gyre_engine_write(gyre_engine *engine, gyre_stream stream, uint32_t layer, size_t first, size_t n, const float *rows, gyre_error *err);
 
-/* Inside a hook for QUERIES_AT_ROPE alone: replaces the queries of the event, rows[token][head][dim]. */
+/* Inside a hook for QUERIES_AT_ROPE alone: replaces the queries of the event, rows[token][head][dim]. gyre_engine_decode says GYRE_E_UNSUPPORTED where a wanted layer
+ * has no RoPE node of that name. */
 gyre_status gyre_engine_write_queries(gyre_engine *engine, const float *rows, gyre_error *err);
 
 /* logits[count][n_vocabulary] of tokens first..first+count-1, valid during the call. */
@@ -102,8 +104,9 @@ typedef struct gyre_engine_chunk {
 /* Runs one chunk from an empty cache. Fails where the graph does not write one K and one V block per layer and batch. */
 gyre_status gyre_engine_decode(gyre_engine *engine, const gyre_engine_chunk *chunk, gyre_error *err);
 
-/* Is this a model whose cache the hook sees whole? Runs these tokens without a hook and with one that writes every row back as it is: all logits must be equal bit for bit, one K and one V block
- * be seen per layer, and every layer's facts be readable. GYRE_E_UNSUPPORTED with what was found otherwise (latent, hybrid or shared caches). Takes the hook away. */
+/* Is this a model whose cache the hook sees whole? Runs these tokens without a hook and with one that writes every row back as it is: the cache must hold the rows it was
+ * given, all logits be equal bit for bit, one K and one V block of the same shape be seen per layer, and every layer's facts be readable. GYRE_E_UNSUPPORTED with what
+ * was found otherwise (latent, hybrid or shared caches). Takes the hook away. */
 gyre_status gyre_engine_self_test(gyre_engine *engine, const int32_t *tokens, size_t n_tokens, gyre_error *err);
 
 /* What libllama is to call with its last words before it aborts (process-wide; for child processes). */

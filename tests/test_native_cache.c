@@ -9,7 +9,12 @@
  *   our codec in a binary32 cache, no flash attention = llama.cpp's own q4_0 and q8_0 cache with flash attention, its built-in rotation off and on
  *
  * The oracle quantizes and rotates by itself: nothing of it is ours but the model's random weights. Its dot product of keys rounds queries through q8_0 (the
- * vector code of ggml's CPU backend), so ours are rounded the same way where they leave RoPE.
+ * vector code of ggml's CPU backend), so ours are rounded the same way where they leave RoPE. Both sides then compute the same sums in another order, which
+ * leaves 1e-7 of a logit; and where that moves a value across the middle between two codes, one code differs by one from there on. So what is asked is
+ *
+ *   one layer, 32 tokens (no such code there)       rms <= 1e-6 of the logits' own, every arm and architecture
+ *   three layers of llama, q4_0, 32 tokens          rms <= 1e-6
+ *   all layers, 96 tokens                           rms <= effect / 100 for q4_0, effect / 5 for q8_0, effect being what the quantized cache does to exact logits
  */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/check.h"
@@ -27,7 +32,6 @@
 
 enum { PATH = 256, TOKENS = 96, LAYERS_MOST = 8, HEADS_MOST = 8, DIM_MOST = 128 };
 
-/* tiny_model is written once per test into this place. */
 typedef struct fixture {
     char folder[PATH], model[PATH];
     int32_t tokens[TOKENS];
@@ -69,7 +73,7 @@ static gyre_engine *open_engine(const fixture *f, const tiny_model *model)
     gyre_error err = {0};
     gyre_engine *e = NULL;
     assert_true(tiny_gguf_write(f->model, model));
-    CHECK_OK(gyre_engine_open(f->model, TOKENS, 2, &e, &err), &err);
+    CHECK_OK(gyre_engine_open(f->model, TOKENS, 1, &e, &err), &err);
     return e;
 }
 
@@ -105,6 +109,7 @@ static float *decode(gyre_engine *e, const int32_t *tokens, size_t batch)
     return to.rows;
 }
 
+/* Logits of a token. */
 static size_t width_of(gyre_engine *e)
 {
     return gyre_engine_describe(e)->n_vocabulary;
@@ -121,6 +126,15 @@ static double rms(const float *a, const float *b, size_t n)
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return sqrt(sum / (double)n);
+}
+
+/* Of the logits themselves. */
+static double size_of(const float *a, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * a[i];
     return sqrt(sum / (double)n);
 }
 
@@ -225,20 +239,18 @@ static void expect_same(gyre_engine *e, const fixture *f, size_t batch, deed wha
 static void rows_written_back_change_nothing(void **state)
 {
     static const size_t batches[] = {0, 40, 7, 1};
+    static const deed deeds[] = {OLD_ONES, AS_IS, IN_PIECES, KEYS_LATE, SAME_QUERIES};
     const fixture *f = *state;
     for (size_t m = 0; m < N_MODELS; m++) {
         gyre_engine *e = open_engine(f, models[m]);
         float *whole = decode(e, f->tokens, 0);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
             float *bare = decode(e, f->tokens, batches[b]);
-            double off = rms(whole, bare, TOKENS * width_of(e));
-            print_message("  %s, batches of %zu: logits against one batch, rms %.1e\n", models[m]->architecture, batches[b], off);
+            double off = rms(whole, bare, TOKENS * width_of(e)) / size_of(whole, TOKENS * width_of(e));
+            print_message("  %s, batches of %zu: logits against one batch, rms %.1e of theirs\n", models[m]->architecture, batches[b], off);
             assert_true(off <= 1e-5);
-            expect_same(e, f, batches[b], AS_IS, bare);
-            expect_same(e, f, batches[b], IN_PIECES, bare);
-            expect_same(e, f, batches[b], OLD_ONES, bare);
-            expect_same(e, f, batches[b], KEYS_LATE, bare);
-            expect_same(e, f, batches[b], SAME_QUERIES, bare);
+            for (size_t i = 0; i < (batches[b] == 1 ? 1 : sizeof deeds / sizeof *deeds); i++) /* one by one is slow */
+                expect_same(e, f, batches[b], deeds[i], bare);
             free(bare);
         }
         free(whole);
@@ -258,10 +270,10 @@ static void even_values_make_positions_equal(void **state)
         float *bare = decode(e, tokens, 0), *zero = decode_writing(e, tokens, 0, ZERO_VALUES), *even = decode_writing(e, tokens, 0, EVEN_VALUES);
         for (size_t t = 8; t < TOKENS; t++)
             assert_true(same(zero + t % 8 * n, zero + t * n, n));
-        double worst = 0, moved = 0;
+        double worst = 0, moved = 0, size = size_of(even, TOKENS * n);
         for (size_t t = 8; t < TOKENS; t++) {
-            worst = fmax(worst, rms(even + t % 8 * n, even + t * n, n));
-            moved = fmax(moved, rms(bare + t % 8 * n, bare + t * n, n));
+            worst = fmax(worst, rms(even + t % 8 * n, even + t * n, n) / size);
+            moved = fmax(moved, rms(bare + t % 8 * n, bare + t * n, n) / size);
         }
         print_message("  %s: the same token elsewhere, rms %.1e with even values, up to %.1e with its own\n", models[m]->architecture, worst, moved);
         assert_true(worst <= 1e-5 && moved > 0.01);
@@ -670,7 +682,7 @@ static float *decode_native(const fixture *f, const arm *a, size_t batch)
     p.n_ctx = p.n_batch = TOKENS;
     p.n_ubatch = (uint32_t)(batch == 0 ? TOKENS : batch);
     p.n_seq_max = 1;
-    p.n_threads = p.n_threads_batch = 2;
+    p.n_threads = p.n_threads_batch = 1;
     p.type_k = p.type_v = a->type;
     p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     p.swa_full = true;
@@ -697,28 +709,63 @@ static float *decode_native(const fixture *f, const arm *a, size_t batch)
     return logits;
 }
 
+static const arm arms[] = {{"q4_0", GGML_TYPE_Q4_0, false}, {"q4_0", GGML_TYPE_Q4_0, true}, {"q8_0", GGML_TYPE_Q8_0, false}, {"q8_0", GGML_TYPE_Q8_0, true}};
+enum { N_ARMS = sizeof arms / sizeof *arms, BEFORE_FLIPS = 32 };
+
+typedef struct difference {
+    double begin, all; /* ours - native, of the first BEFORE_FLIPS tokens and of all */
+    double plain;      /* the same, all, when queries stay as they are */
+    double effect;     /* native - exact */
+    double size;       /* of the exact logits */
+} difference;
+
+static difference compare(gyre_engine *e, const fixture *f, const tiny_model *model, const arm *a, size_t batch)
+{
+    size_t n = width_of(e), count = TOKENS * n;
+    float *exact = decode(e, f->tokens, batch), *native = decode_native(f, a, batch);
+    float *ours = decode_coded(e, f, model, a, batch, true), *plain = decode_coded(e, f, model, a, batch, false);
+    difference d = {.begin = rms(ours, native, BEFORE_FLIPS * n), .all = rms(ours, native, count), .plain = rms(plain, native, count),
+                    .effect = rms(native, exact, count), .size = size_of(exact, count)};
+    print_message("  %s, %lu layers, %s, rotation %s, batch %zu: effect %.1e, ours - native %.1e (%d tokens), %.1e (all); queries not rounded %.1e; logits %.1f\n",
+                  model->architecture, (unsigned long)model->n_layers, a->quantizer, a->rotated ? "on" : "off", batch, d.effect, d.begin, BEFORE_FLIPS, d.all,
+                  d.plain, d.size);
+    free(exact);
+    free(native);
+    free(ours);
+    free(plain);
+    return d;
+}
+
+static void one_layer_of_our_codec_is_the_native_cache(void **state)
+{
+    const fixture *f = *state;
+    for (size_t m = 0; m < N_MODELS; m++) {
+        tiny_model model = *models[m];
+        model.n_layers = 1;
+        gyre_engine *e = open_engine(f, &model);
+        for (size_t i = 0; i < N_ARMS; i++) {
+            difference d = compare(e, f, &model, &arms[i], 0);
+            assert_true(d.begin <= 1e-6 * d.size);
+            assert_true(d.effect > 5e-3 && d.plain > 2e-3);
+        }
+        gyre_engine_close(e);
+    }
+}
+
 static void our_codec_is_the_native_cache(void **state)
 {
-    static const arm arms[] = {
-        {"q4_0", GGML_TYPE_Q4_0, false}, {"q4_0", GGML_TYPE_Q4_0, true}, {"q8_0", GGML_TYPE_Q8_0, false}, {"q8_0", GGML_TYPE_Q8_0, true}};
-    static const size_t batches[] = {0, 32};
     const fixture *f = *state;
     for (size_t m = 0; m < N_MODELS; m++) {
         gyre_engine *e = open_engine(f, models[m]);
-        size_t count = TOKENS * width_of(e);
-        float *exact = decode(e, f->tokens, 0);
-        for (size_t i = 0; i < sizeof arms / sizeof *arms; i++)
-            for (size_t b = 0; b < 2; b++) {
-                float *native = decode_native(f, &arms[i], batches[b]), *ours = decode_coded(e, f, models[m], &arms[i], batches[b], true),
-                      *plain = decode_coded(e, f, models[m], &arms[i], batches[b], false);
-                double off = rms(ours, native, count), effect = rms(native, exact, count), without = rms(plain, native, count);
-                print_message("  %s %s, rotation %s, batch %zu: effect %.1e, ours - native %.1e (queries not rounded: %.1e)\n", models[m]->architecture,
-                              arms[i].quantizer, arms[i].rotated ? "on" : "off", batches[b], effect, off, without);
-                free(native);
-                free(ours);
-                free(plain);
-            }
-        free(exact);
+        for (size_t i = 0; i < N_ARMS; i++) {
+            bool coarse = arms[i].type == GGML_TYPE_Q4_0;
+            difference d = compare(e, f, models[m], &arms[i], i % 2 == 0 ? 0 : 32);
+            assert_true(d.effect > (coarse ? 0.1 : 0.01));
+            assert_true(d.all <= d.effect / (coarse ? 100 : 5));
+            assert_true(d.plain > 5 * d.all);
+            if (models[m] == &llama_model && coarse)
+                assert_true(d.begin <= 1e-6);
+        }
         gyre_engine_close(e);
     }
 }
@@ -735,6 +782,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(self_test_knows_its_models, set_up, tear_down),
         cmocka_unit_test_setup_teardown(queries_without_rope_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cache_beyond_memory_is_one_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_layer_of_our_codec_is_the_native_cache, set_up, tear_down),
         cmocka_unit_test_setup_teardown(our_codec_is_the_native_cache, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("native_cache", tests, NULL, NULL);
