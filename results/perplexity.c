@@ -155,10 +155,3 @@ gyre_status gyre_perplexity_make(gyre_table *t, gyre_error *err)
 done:
     return st;
 }
-
-size_t gyre_perplexity_find(const gyre_table *t, size_t source, const char *arm, const char *point, size_t from)
-{
-    while (from < t->n_perplexity && !(t->perplexity[from].source == source && strcmp(t->perplexity[from].arm, arm) == 0 && strcmp(t->perplexity[from].point, point) == 0))
-        from++;
-    return from;
-}

@@ -25,7 +25,4 @@ gyre_status gyre_perplexity_of(const gyre_token *tokens, size_t n, gyre_perplexi
 /* Fills table->perplexity: one row per (model source, arm, point, seed), in plan order, whose cells of all blocks are OK. GYRE_E_INTERNAL where such a cell has not its tokens. */
 gyre_status gyre_perplexity_make(gyre_table *table, gyre_error *err);
 
-/* First row of (source, arm, point) from `from` on, or n_perplexity: the seeds of an arm lie behind each other in plan order. */
-size_t gyre_perplexity_find(const gyre_table *table, size_t source, const char *arm, const char *point, size_t from);
-
 #endif

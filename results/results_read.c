@@ -243,6 +243,10 @@ static gyre_status keep_values(const reader *r, gyre_error *err)
         if (cell->n_documents > r->document || cell->first_document > r->document - cell->n_documents || cell->n_heads > r->head)
             GYRE_FAIL(GYRE_E_INPUT, "cell %zu counts %zu documents from %zu and %zu heads, the scales have %zu and %zu", c, cell->n_documents, cell->first_document, cell->n_heads,
                       r->document, r->head);
+        const gyre_source *source = &r->table->sources[cell->source];
+        if (cell->first_document > 0 && (source->kind != GYRE_SOURCE_MODEL || cell->first_document + cell->n_documents > source->n_documents))
+            GYRE_FAIL(GYRE_E_INPUT, "cell %zu has documents %zu to %zu of source %s, which has %zu", c, cell->first_document, cell->first_document + cell->n_documents, source->name,
+                      source->n_documents);
         if (cell->status == GYRE_CELL_OK)
             GYRE_TRY(gyre_table_keep(r->table, r->table->n_metrics * cell->n_documents * cell->n_heads, sizeof *cell->values, &cell->values, err));
     }
