@@ -171,7 +171,7 @@ static void draw_titles(const order_page *o, gyre_page *page, const gyre_panel *
     gyre_draw_text(page, p->x, p->y - 0.29, GYRE_LEFT, 6.5, GYRE_INK, text);
     correlation_text("\xCF\x84", &row->tau, text, sizeof text);
     gyre_draw_text(page, p->x, p->y - 0.185, GYRE_LEFT, 6.0, GYRE_GREY, text);
-    (void)snprintf(text, sizeof text, "%zu of %zu pairs ordered oppositely", row->n_discords, row->n_pairs);
+    (void)snprintf(text, sizeof text, "%zu arms; %zu of %zu pairs ordered oppositely", row->n_arms, row->n_discords, row->n_pairs);
     gyre_draw_text(page, p->x, p->y - 0.085, GYRE_LEFT, 6.0, row->n_discords > 0 ? GYRE_ALARM : GYRE_GREY, text);
     gyre_metric_label(o->order->capture, row->metric, label, sizeof label);
     gyre_draw_text(page, p->x + 0.5 * p->w, p->y + p->h + 0.27, GYRE_CENTRE, 6.5, GYRE_INK, label);
@@ -256,11 +256,13 @@ static void print_facts(FILE *f, const order_page *o, const gyre_order_file *cap
     const gyre_table *t = o->order->capture, *m = o->order->model;
     const gyre_order_row *row = row_of(o, 0);
     const gyre_source *source = &m->sources[row->model];
-    size_t seeds = 0;
-    for (size_t i = 0; i < o->count; i++)
+    size_t seeds = 0, arms = 0;
+    for (size_t i = 0; i < o->count; i++) {
         seeds = row_of(o, i)->n_seeds > seeds ? row_of(o, i)->n_seeds : seeds;
-    (void)fprintf(f, "n = %zu arms, %zu documents, %zu %s of the model, %zu sign seed%s where seeded \xC2\xB7 capture: %s, results %.12s, gyre %s \xC2\xB7 model: %s, results %.12s, gyre %s",
-                  o->n_arms, row->n_documents, row->n_chunks, source->n_texts > 1 ? "texts" : "chunks", seeds, seeds == 1 ? "" : "s", t->experiment, capture->digest,
+        arms = row_of(o, i)->n_arms > arms ? row_of(o, i)->n_arms : arms;
+    }
+    (void)fprintf(f, "n = %zu arms (each grid point counts), %zu documents, %zu %s of the model, %zu sign seed%s where seeded \xC2\xB7 capture: %s, results %.12s, gyre %s \xC2\xB7 model: %s, results %.12s, gyre %s",
+                  arms, row->n_documents, row->n_chunks, source->n_texts > 1 ? "texts" : "chunks", seeds, seeds == 1 ? "" : "s", t->experiment, capture->digest,
                   capture->provenance->build_id, m->experiment, model->digest, model->provenance->build_id);
     if (source->context > 0)
         (void)fprintf(f, " \xC2\xB7 chunks of %zu tokens", source->context);

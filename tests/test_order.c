@@ -428,7 +428,7 @@ static void table_and_figure(void **state)
     assert_non_null(mkdtemp(folder));
     CHECK_OK(gyre_order_draw(&o, &files[0], &files[1], folder, NULL, &err), &err);
     char *svg = file_text(folder, "model_order_smollm2-135m_k.svg"), *csv = file_text(folder, "model_order_smollm2-135m_k.csv");
-    const char *const drawn[] = { "0.70 [", "0123456789ab", "fedcba987654", "DIRTY BUILD", "nll_change (nat)", "2 of 10 pairs ordered oppositely", "all grid points", "n = 5 arms, 6 documents, 8 chunks" };
+    const char *const drawn[] = { "0.70 [", "0123456789ab", "fedcba987654", "DIRTY BUILD", "nll_change (nat)", "5 arms; 2 of 10 pairs ordered oppositely", "all grid points", "n = 10 arms (each grid point counts), 6 documents, 8 chunks" };
     for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++)
         contains(svg, drawn[i]);
     contains(csv, "\norder,smollm2-135m,none,k,bits=3,nmse,nll_change,,,0.69999999999999996,");
