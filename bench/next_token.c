@@ -11,7 +11,7 @@
 #include "kernels/softmax.h"
 #include "metrics/next_token.h"
 
-enum { TOKENS = 16, TURNS = 61, MOST = 262144 };
+enum { TOKENS = 16, MOST = 262144 };
 
 typedef struct row {
     size_t n;
@@ -57,7 +57,7 @@ static double turn(chunk *c)
 static int threads(const float *a, const float *b, size_t n)
 {
     chunk c[2] = {{.b = b}, {.b = b}};
-    double time[2][TURNS];
+    static double time[2][ROUNDS];
     int32_t next[TOKENS] = {0};
     gyre_token out[TOKENS];
     gyre_status st = GYRE_OK;
@@ -66,14 +66,14 @@ static int threads(const float *a, const float *b, size_t n)
         if (st == GYRE_OK)
             st = gyre_exact_tokens_add(c[k].exact, a, next, TOKENS, out, NULL);
     }
-    for (int i = 0; i < TURNS && st == GYRE_OK; i++)
+    for (int i = 0; i < ROUNDS && st == GYRE_OK; i++)
         for (int k = 0; k < 2; k++)
             time[k][i] = turn(&c[k]);
     if (st == GYRE_OK) {
         for (int k = 0; k < 2; k++)
-            qsort(time[k], TURNS, sizeof **time, ascending);
+            qsort(time[k], ROUNDS, sizeof **time, ascending);
         (void)printf("%zu logits, a token of an arm: %.0f us on one thread; one/two threads best %.2f, median %.2f; one median/best %.2f\n", n,
-                     1e6 * time[0][0] / TOKENS, time[0][0] / time[1][0], time[0][TURNS / 2] / time[1][TURNS / 2], time[0][TURNS / 2] / time[0][0]);
+                     1e6 * time[0][0] / TOKENS, time[0][0] / time[1][0], time[0][ROUNDS / 2] / time[1][ROUNDS / 2], time[0][ROUNDS / 2] / time[0][0]);
     }
     for (int k = 0; k < 2; k++)
         gyre_exact_tokens_free(c[k].exact);
