@@ -2,7 +2,7 @@
 # Run as: cmake -DSOURCE=<tree> -DOUT=<file> -DCOMPILER=... -DFLAGS=... -DVERSION=... -P build_info.cmake
 # The value-code digest covers the sources that produce values, and those only (folders in ROOMS, and FILES): editing a figure or a page keeps every cell.
 set(ROOMS core kernels transforms quant codec metrics tensors calibrate engine)
-set(FILES experiments/layer.c experiments/layer.h experiments/cell.c experiments/cell.h)
+set(FILES experiments/layer.c experiments/layer.h experiments/cell.c experiments/cell.h experiments/coded_cache.c experiments/coded_cache.h experiments/pass.c experiments/pass.h)
 set(listing "")
 foreach(room ${ROOMS})
   file(GLOB files RELATIVE ${SOURCE} ${SOURCE}/${room}/*.c ${SOURCE}/${room}/*.h)
