@@ -24,9 +24,10 @@ GYRE = os.path.abspath(os.environ["GYRE"])
 SOURCE = os.path.abspath(os.environ["GYRE_SOURCE"])
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gyre")
 WORK = tempfile.mkdtemp(prefix="gyre-perplexity-")
-# Rounding differs where sums run in another order (flash attention), and a key near the middle of two codes then takes the other one. What the two caches cost there is .157 (rotation off) and
-# .068 nat (on), so this tells them apart, and would tell a rotation, an order of coordinates or a scale that is another.
-NATIVE = 0.003
+# Flash attention sums in another order, and a value near the middle of two codes then takes the other one. On SmolLM2 the logits of the first tokens are equal bit for bit (tests/test_native_cache.c);
+# once a code has flipped, thirty layers carry it on until the two caches differ as two draws of the same rounding noise. Two such draws of 510 tokens lie about .4 / sqrt(510) = .018 nat apart where
+# the cache has 4 bits (standard deviation; KL .08 and less a token), a sixth of that at 8 bits. What the caches cost is .157 (rotation off) and .068 nat (on).
+NATIVE = {"smollm2-q4_0": 0.05, "smollm2-q4_0-rotated": 0.05, "smollm2-q8_0": 0.01}
 # name of the case: codec of keys and of values
 NATIVE_ARMS = {
     "smollm2-q4_0": "{chain: [], quantizer: q4_0, order: native}",
@@ -146,7 +147,7 @@ def native(model_name, fetch=False):
                 arm = name.replace("-", "_")
                 nll = chunks(f, "nll", arm)
                 off = [math.log(case["chunks"][i]) - nll[:i + 1].mean() for i in range(len(nll))]
-                check(max(map(abs, off)) < NATIVE, f"{name}: ln PPL differs from llama.cpp's own cache by {off} after each chunk, {NATIVE} is allowed")
+                check(abs(off[-1]) < NATIVE[name], f"{name}: ln PPL differs from llama.cpp's own cache by {off} after each chunk, {NATIVE[name]} is allowed after the last")
                 print(f"{name}: PPL {estimate(f, arm)[0]:.4f}, llama.cpp's own cache {case['ppl']:.4f}", flush=True)
     return True
 
