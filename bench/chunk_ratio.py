@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Time of a coded arm's chunk over llama-perplexity's chunk: the same model, text, tokens, threads and build of llama.cpp.
 
-    scripts/setup --peers; scripts/fetch-model smollm2-135m; cmake --preset release && cmake --build --preset release && bench/chunk_ratio.py [--rounds 5] [--chunks 2]
+    scripts/setup --peers; scripts/fetch-model smollm2-135m; cmake --preset release && cmake --build --preset release && bench/chunk_ratio.py [--rounds 3] [--chunks 2]
 
 What is timed are whole commands with a codec on keys and values of every layer and all statistics of the next token; loading, planning and writing cancel in differences:
 
@@ -9,7 +9,7 @@ What is timed are whole commands with a codec on keys and values of every layer 
     arm   = (gyre run with the exact arm and this one, 2n chunks - with the exact arm alone, 2n chunks) / 2n
 
 llama-perplexity caches binary32 keys and values without flash attention, as Gyre's engine does; once more with its own q4_0 cache and flash attention, for what it costs to have the real thing. Rounds are
-interleaved; a ratio is of one round, printed are the median of the rounds and their range.
+interleaved; a ratio is of one round, printed are the median of the rounds and their range. The machine must be idle: threads of llama.cpp wait by spinning, and a round (two minutes) takes many times that beside other work.
 """
 import argparse
 import importlib.machinery
@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--chunks", type=int, default=2, help="n; 2n are run too")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     a = parser.parse_args()
     peer, folder_of_texts = peer_module(), os.path.join(ROOT, "data", "texts")
@@ -91,6 +91,7 @@ def main():
             f.write(text)
         gyre = Gyre(a, folder, joined)
         try:
+            peer.run(peer.model_path(a.model), text, a.context, 1, threads=a.threads)  # the model's file into memory
             for i in range(a.rounds):
                 rounds.append(a_round(a, gyre, peer, text))
                 print(f"round {i + 1}: " + ", ".join(f"{name} {s:.2f}" for name, s in rounds[-1].items()) + " s a chunk", flush=True)
