@@ -97,6 +97,8 @@ def test_configuration():
     fault("layers of the source", r"source\.layers", "an arm's own `layers`", source=source(more=", layers: [0]"))
     fault("descriptive", r"source\.descriptive", "'maybe': one of false, true", source=source(more=", descriptive: maybe"))
     fault("queries", r"source\.queries", "'q4_0': one of exact, q8_0", source=source(more=", queries: q4_0"))
+    fault("documents of a text", r"source\.evaluation", "its text", source=source(more=", capture: fit.h5, evaluation: [ruth]"))
+    fault("documents of nothing", r"source\.calibration", r"source\.capture", source=source(more=", calibration: [ruth]"))
     fault("leak", r"source\.leak", "the only value is deliberate", source=source(more=", leak: true"))
     fault("metrics of rows", "nmse", "nll", metrics="[nmse]")
     fault("metrics of tokens", "nll", source="{capture: tiny.h5}", metrics="[nll]", arms={"sym": ARMS["sym"]})
@@ -110,13 +112,12 @@ def test_configuration():
 
 
 def test_files():
-    """Models and texts that cannot be used; neither a plan nor a run begins."""
+    """Models and texts that cannot be used; no run begins."""
     with open(MODEL, "rb") as f:
         whole = f.read()
 
     def refused(what, *says, code=1, arms=None, **parts):
         path = config("bad.yaml", source=source(**parts), arms=arms)
-        bad(what, ["plan", path, "--jobs", "1"], code, *says)
         bad(what, run(path, "never"), code, *says)
         check(not os.path.exists(path_of("never")), f"{what}: no folder is made")
     for what, content in (("empty", b""), ("a text", b"not a model at all\n" * 20), ("a capture", open(path_of("tiny.h5"), "rb").read()), ("four bytes", whole[:4])):
@@ -148,13 +149,12 @@ def test_files():
     refused("one of two texts is short", "short.txt", r"\d+ tokens", text="[hack.txt, short.txt]")
     refused("chunks beyond the text", "hack.txt", r"\d+ tokens: \d+ chunks of 64", "asks for 4000", chunks=4000)
     refused("first beyond the text", "hack.txt", "behind the first 4000", chunks="all", more=", first: 4000")
-    refused("a context beyond the model's", r"source\.context asks for 1024 tokens", "at most 512", context=1024)
+    refused("a context beyond the model's", r"source\.context asks for 4096 tokens", "at most 2048", context=4096)
     shutil.copy(path_of("hack.txt"), path_of("again.txt"))
     refused("two names of one text", "hack.txt and .*again.txt are the same text", code=2, text="[hack.txt, again.txt]")
     refused("one model twice", "stories260K", code=2, model=f"[{MODEL}, {MODEL}]")
     refused("a capture that is not there", "nowhere.h5", more=", capture: nowhere.h5")
     refused("layers beyond the model", "arm sym names layer 7", "layers 0 to 4", code=2, arms={"sym": "{both: {quantizer: {sym: {bits: 3}}}, layers: {5-7: exact}}"})
-    refused("evaluated documents of a model", "evaluation", code=2, more=", capture: fit.h5, evaluation: [" + CALIBRATION[0] + "]")
 
 
 # ---- what arms are fitted to ----
@@ -217,15 +217,17 @@ def test_leak():
 
 def test_same():
     """Whatever a run is cut into."""
-    path = config(source=source(chunks=5, more=", block: 2"), more="seeds: 2\n")
+    path = config("same.yaml", source=source(chunks=5, more=", block: 2"), more="seeds: 2\n")
     a = good("a run", run(path, "one"), "PPL")
     arms = len(ARMS) + 2  # rot and edges draw, so they have two seeds
     check(counts(a) == (3 * arms, 0, 0, 0), f"two seeds of an arm that draws nothing are one cell: {counts(a)}")
     wanted, report = digest(results("one")), a.out
     a = good("the same again", run(path, "one"))
     check(counts(a) == (0, 3 * arms, 0, 0) and a.out == report and digest(results("one")) == wanted, f"nothing is computed twice: {counts(a)}")
-    good("two jobs", run(path, "two", jobs=2))
-    check(digest(results("two")) == wanted, "one job and two give the same bytes")
+    few = config("few.yaml", source=source(chunks=1), arms={a: ARMS[a] for a in ("exact", "sym", "late")})  # threads that wait spin
+    for jobs in (1, 2):
+        good("jobs", run(few, f"jobs{jobs}", jobs=jobs))
+    check(digest(results("jobs1")) == digest(results("jobs2")), "one job and two give the same bytes")
     good("shard 1", run(path, "shards", "--shard", "1/2"))
     a = gyre("merge", "shards")
     check(a.code == 1 and "missing" in a.err and "--partial" in a.err and not os.path.exists(results("shards")), f"merge of half: {a.code} {a.err}")
@@ -233,7 +235,7 @@ def test_same():
     good("shard 0", run(path, "shards", "--shard", "0/2"))
     good("merge", ["merge", "shards"], f"{3 * arms} cells OK")
     check(digest(results("shards")) == wanted, "shards give the same bytes")
-    for block in (1, 4, 100):
+    for block in (1, 100):
         good("another block", run(path, f"block{block}", "--set", f"source.block={block}"))
         for arm in ARMS:
             same = all(np.array_equal(chunks("one", m, arm), chunks(f"block{block}", m, arm)) for m in ("nll", "nll_change", "token_kl"))
@@ -336,10 +338,11 @@ def test_plan():
     path = config(source=source(chunks=5, more=", block: 2"), more="seeds: 2\n")
     plan = json.loads(good("a plan", ["plan", path, "--json", "--jobs", "1"]).out)
     own = plan["sources"][0]
-    check((plan["cells"], plan["to_compute"], plan["skipped"], plan["chunks"]) == (24, 24, 0, 45), f"cells and chunks, exact runs among them: {plan}")
+    check((plan["cells"], plan["to_compute"], plan["skipped"], plan["chunks"]) == (24, 24, 0, 40), f"cells and chunks, an exact run of each among them: {plan}")
     check(own["name"] == "stories260K" and own["model"] == MODEL and "capture" not in own and own["evaluation"] == 5 and own["dim"] == 8, f"the source: {own}")
     check(0 < plan["chunk_seconds"] < 600 and plan["bytes"] > 31 * 512 * 4, f"time and memory: {plan['chunk_seconds']} {plan['bytes']}")
-    good("a plan in words", ["plan", path, "--jobs", "1"], "5 chunks of 64 tokens in 3 blocks, 155 tokens scored", "text hack.txt, SHA-256 [0-9a-f]{12}", "to run: 45 chunks")
+    check([a.get("layers") for a in plan["arms"]] == [None] * 5 + ["0-0:exact,3-4:rot"], "the layers that an arm leaves to others")
+    good("a plan in words", ["plan", path, "--jobs", "1"], r"\n  layers 0-0:exact,3-4:rot\n", "5 chunks of 64 tokens in 3 blocks, 155 tokens scored", "text hack.txt, SHA-256 [0-9a-f]{12}", "to run: 40 chunks")
     check(not os.path.exists(path_of("out")), "a plan makes no folder")
 
 
@@ -362,7 +365,7 @@ def main():
     command.capture("tiny.h5")
     for name, text in (("hack.txt", "jargon-file-hack"), ("trust.txt", "debian-policy-scope")):
         shutil.copy(os.path.join(TEXTS, text + ".txt"), path_of(name))
-    for name, layers in (("fit.h5", "all"), ("few.h5", "0,2,3")):
+    for name, layers in (("fit.h5", "all"), ("few.h5", "0,1,3")):
         good("a capture of the model", ["capture", "--model", MODEL, "--text", *(os.path.join(TEXTS, t + ".txt") for t in CALIBRATION), "-o", name, "--layers", layers, "--tokens", "64", "--queries", "8", "--threads", "1"])
     wanted = sys.argv[1:]
     for name, test in list(globals().items()):
