@@ -157,11 +157,12 @@ done:
     return st;
 }
 
+/* Query head h reads KV head h / group: one query head of each KV head at a time. */
 static gyre_status round_queries(gyre_coded_cache *c, const gyre_engine_rows *rows, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_codec *codec = c->layers[rows->layer].queries;
-    size_t heads = rows->n_heads, dim = rows->dim, n = rows->n_tokens, block = heads * n * dim, bytes;
+    size_t group = c->layers[rows->layer].query_group, heads = rows->n_heads, dim = rows->dim, n = rows->n_tokens, block = heads * n * dim, bytes;
     if (codec == NULL)
         return GYRE_OK;
     GYRE_TRY(room_for_heads(c, heads, err));
@@ -170,13 +171,17 @@ static gyre_status round_queries(gyre_coded_cache *c, const gyre_engine_rows *ro
     GYRE_TRY(reserve(&c->packed, gyre_codec_most_bytes(codec, n) + 1, err));
     GYRE_TRY(reserve(&c->scratch, gyre_codec_scratch(codec, n), err));
     to_heads(rows->rows, n, heads, dim, 0, n, c->decoded.bytes);
-    for (size_t h = 0; h < heads; h++)
-        c->x[h] = c->y[h] = (float *)c->decoded.bytes + h * n * dim;
-    GYRE_TRY(gyre_codec_encode(codec, c->x, n, c->pos + rows->first, c->packed.bytes, &bytes, c->scratch.bytes, err));
-    GYRE_TRY(gyre_codec_decode(codec, c->packed.bytes, bytes, n, c->pos + rows->first, c->y, c->scratch.bytes, err));
+    for (size_t member = 0; member < group; member++) {
+        for (size_t h = 0; h < heads / group; h++)
+            c->x[h] = c->y[h] = (float *)c->decoded.bytes + (h * group + member) * n * dim;
+        GYRE_TRY(gyre_codec_encode(codec, c->x, n, c->pos + rows->first, c->packed.bytes, &bytes, c->scratch.bytes, err));
+        GYRE_TRY(gyre_codec_decode(codec, c->packed.bytes, bytes, n, c->pos + rows->first, c->y, c->scratch.bytes, err));
+    }
     to_tokens(c->decoded.bytes, n, heads, dim, c->out.bytes);
     GYRE_TRY(gyre_engine_write_queries(c->engine, c->out.bytes, err));
 done:
+    if (st != GYRE_OK)
+        (void)gyre_error_context(err, "queries of layer %u", rows->layer);
     return st;
 }
 

@@ -3,7 +3,7 @@
  * Without a window a row passes encode and decode of the packed codec when it is written, and attention reads what came back, the row's own token included. With `window: W` the graph gets
  * batches of B <= W tokens; before a batch that starts at position f is attended to, rows up to f - W are coded, so that the query at f + j sees W + j exact rows, 0 <= j < B. Rows below `sink`
  * are never coded. Quantizers that code rows one by one code each row once; the others code all rows from the sink on anew whenever some more leave the window.
- * Queries, where they are rounded: through the chain of the keys (orthogonal), Q8_0 in the native order, and back.
+ * Queries, where they are rounded: through the chain of the KV head that they read (linear, orthogonal, the same at every position), Q8_0 in the codec's order, and back.
  *
  * Threading: the engine's thread. Codecs are shared and not changed.
  */
@@ -16,7 +16,8 @@
 /* The codecs of one layer; n = 0: the layer stays exact. */
 typedef struct gyre_coded_layer {
     gyre_cell_codecs codecs;
-    gyre_codec *queries; /* NULL: they are not rounded */
+    gyre_codec *queries; /* of the KV heads; NULL: they are not rounded */
+    size_t query_group;  /* query heads that read a KV head */
     size_t window[2], sink[2]; /* by stream */
     bool row_by_row[2];
 } gyre_coded_layer;

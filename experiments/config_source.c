@@ -116,6 +116,22 @@ static void check_overlap(gyre_config *c, const gyre_yaml_node *source)
     overlap(c, source, "validation", c->validation, c->n_validation, "validates", c->calibration, c->n_calibration, "calibrates");
 }
 
+/* Where a model is run, documents are those of the capture that arms are fitted to. */
+static void check_documents(gyre_config *c, const gyre_yaml_node *source)
+{
+    static const char *const keys[] = {"calibration", "validation"};
+    char path[GYRE_CONFIG_PATH];
+    if (c->model.n_models == 0)
+        return;
+    if (gyre_yaml_get(source, "evaluation") != NULL)
+        gyre_yaml_fault(c->yaml, gyre_yaml_get(source, "evaluation"), "source.evaluation", "a model is evaluated on its text: leave this out, and choose chunks by `first` and `chunks`");
+    for (size_t i = 0; i < 2 && c->n_captures == 0; i++) {
+        (void)snprintf(path, sizeof path, "source.%s", keys[i]);
+        if (gyre_yaml_get(source, keys[i]) != NULL)
+            gyre_yaml_fault(c->yaml, gyre_yaml_get(source, keys[i]), path, "these are documents of a capture of the model, and source.capture names none");
+    }
+}
+
 gyre_status gyre_config_read_source(gyre_config *c, const gyre_yaml_node *root, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -140,6 +156,7 @@ gyre_status gyre_config_read_source(gyre_config *c, const gyre_yaml_node *root, 
         if (gyre_yaml_int(c->yaml, gyre_config_item(layers, i), "source.layers", 0, 65534, &layer))
             c->layers[c->n_layers++] = (uint32_t)layer;
     }
+    check_documents(c, source);
     GYRE_TRY(names_of(c, gyre_yaml_get(source, "calibration"), "source.calibration", &c->calibration, &c->n_calibration, err));
     GYRE_TRY(names_of(c, gyre_yaml_get(source, "validation"), "source.validation", &c->validation, &c->n_validation, err));
     GYRE_TRY(names_of(c, gyre_yaml_get(source, "evaluation"), "source.evaluation", &c->evaluation, &c->n_evaluation, err));

@@ -264,24 +264,22 @@ done:
     return st;
 }
 
-/* Queries are rounded behind the chain of the keys: the codec of the keys with another quantizer, a head for each query head. */
-static gyre_status query_codec(const pass *p, const gyre_layer *layer, const gyre_arm *arm, uint32_t seed, gyre_codec **out, gyre_error *err)
+/* Queries are rounded behind the chain of the keys: the codec of the keys, fitted as theirs is, with another quantizer. */
+static gyre_status query_codec(const gyre_layer *layer, const gyre_cell_ask *keys, uint32_t seed, gyre_codec **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_codec_spec spec = arm->codec[GYRE_K];
-    gyre_site *sites = NULL;
-    size_t n = layer->raw.n_q_heads;
-    spec.quantizer = gyre_quantizer_find("q8_0");
-    if (spec.quantizer == NULL)
-        GYRE_FAIL(GYRE_E_INTERNAL, "there is no quantizer q8_0");
-    if (spec.quantizer->options != NULL)
-        (void)gyre_options_defaults(spec.quantizer->options, &spec.options);
-    GYRE_NEW(&sites, n);
-    for (size_t h = 0; h < n; h++)
-        sites[h] = gyre_cell_site(layer, GYRE_K, layer->raw.kv_head_of[h], p->config->campaign_seed, seed);
-    GYRE_TRY(gyre_codec_new(&(gyre_codec_stream){&spec, sites}, 1, n, out, err));
+    gyre_arm *arm = NULL;
+    gyre_cell_codecs own = {0};
+    gyre_cell_ask ask = *keys;
+    GYRE_NEW(&arm, 1);
+    *arm = *keys->arm;
+    gyre_plan_round_queries(&arm->codec[GYRE_K]);
+    arm->codes[GYRE_V] = false;
+    ask.arm = arm;
+    GYRE_TRY(gyre_cell_codecs_new(layer, &ask, seed, &own, err));
+    *out = own.codec[0];
 done:
-    free(sites);
+    free(arm);
     return st;
 }
 
@@ -309,7 +307,8 @@ static gyre_status build_layer(const pass *p, coded_arm *a, const gyre_layer *la
     GYRE_TRY(gyre_cell_codecs_new(layer, &ask, a->seed, &a->layers[place].codecs, err));
     set_windows(arm, &a->layers[place]);
     if (p->config->model.round_queries && arm->codes[GYRE_K])
-        GYRE_TRY(query_codec(p, layer, arm, a->seed, &a->layers[place].queries, err));
+        GYRE_TRY(query_codec(layer, &ask, a->seed, &a->layers[place].queries, err));
+    a->layers[place].query_group = layer->raw.n_q_heads / layer->n_heads;
 done:
     return st;
 }

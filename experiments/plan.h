@@ -59,6 +59,9 @@ gyre_status gyre_plan_fitted(const gyre_config *config, const gyre_plan *plan, s
 /* Place in the source's capture of a cell's layer, where the source is a capture. */
 size_t gyre_plan_layer(const gyre_plan *plan, size_t cell);
 
+/* Turns a codec of keys into the one that rounds queries (`queries: q8_0`). */
+void gyre_plan_round_queries(gyre_codec_spec *keys);
+
 /* Finds a file from the search folders: the first place where it can be read. `what` names it in the message ("capture", "text"). */
 gyre_status gyre_search_find(const gyre_search *search, const char *name, const char *what, char *path, size_t size, gyre_error *err);
 

@@ -294,6 +294,29 @@ void gyre_plan_model_free(gyre_plan_model *m)
 
 /* ---- arms and keys ---- */
 
+void gyre_plan_round_queries(gyre_codec_spec *keys)
+{
+    keys->quantizer = gyre_quantizer_find("q8_0");
+    if (keys->quantizer->options != NULL)
+        (void)gyre_options_defaults(keys->quantizer->options, &keys->options);
+}
+
+/* Queries meet keys of every position behind the chain, so it must turn them as it turns any key. */
+static void queries_apply(const gyre_arm *arm, const gyre_capture_layer *raw, const gyre_capture_data *info, char why[GYRE_WHY])
+{
+    char reason[GYRE_WHY] = "";
+    gyre_traits traits = gyre_chain_traits(&arm->codec[GYRE_K].chain);
+    gyre_arm queries = {.name = arm->name, .codes = {true, false}, .codec = {arm->codec[GYRE_K]}, .fit = {arm->fit[GYRE_K]}};
+    if (~traits.flags & (GYRE_LINEAR | GYRE_ORTHOGONAL) || (traits.needs & GYRE_NEEDS_POSITION)) {
+        (void)snprintf(why, GYRE_WHY, "queries: q8_0 rounds queries behind the chain of the keys, which must be linear, orthogonal and the same at every position");
+        return;
+    }
+    gyre_plan_round_queries(&queries.codec[GYRE_K]);
+    gyre_plan_applies(&queries, raw, info, reason);
+    if (reason[0] != '\0')
+        (void)snprintf(why, GYRE_WHY, "queries: %.*s", GYRE_WHY - 16, reason);
+}
+
 /* One layer of the model under the codecs that the arm has there. */
 static gyre_status layer_applies(const gyre_config *c, const gyre_plan_source *s, const gyre_arm *whole, size_t layer, char why[GYRE_WHY], gyre_error *err)
 {
@@ -316,6 +339,8 @@ static gyre_status layer_applies(const gyre_config *c, const gyre_plan_source *s
             (void)snprintf(why, GYRE_WHY, "it is fitted to calibration rows: name in source.capture a capture of this model with all layers (gyre capture --layers all)%s",
                            m->fit != NULL ? "; the one named has not this layer" : "");
     }
+    if (why[0] == '\0' && c->model.round_queries && arm->codes[GYRE_K])
+        queries_apply(arm, raw, info, why);
     if (why[0] == '\0' && m->fit_layer[layer] != SIZE_MAX)
         GYRE_TRY(gyre_plan_check_fit(arm, s, info, raw, err));
 done:
@@ -335,9 +360,6 @@ gyre_status gyre_plan_model_applies(const gyre_config *c, const gyre_plan_source
         if (reason[0] != '\0')
             (void)snprintf(why, GYRE_WHY, "layer %zu: %.*s", l, GYRE_WHY - 32, reason);
     }
-    bool codes = p->arm.codes[GYRE_K];
-    if (why[0] == '\0' && c->model.round_queries && codes && !(gyre_chain_traits(&p->arm.codec[GYRE_K].chain).flags & GYRE_ORTHOGONAL))
-        (void)snprintf(why, GYRE_WHY, "queries: q8_0 rounds queries behind the chain of the keys, which must be orthogonal");
 done:
     return st;
 }

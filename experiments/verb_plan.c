@@ -114,6 +114,10 @@ static void text_plan(const shown *x)
         gyre_arm_canonical(&point->arm, GYRE_K, k, sizeof k);
         gyre_arm_canonical(&point->arm, GYRE_V, v, sizeof v);
         (void)printf("arm %s %s: %zu cells, %s\n  k %s\n  v %s\n", point->arm.name, point->point, cells_of(x, p), point->seeded ? "seeded" : "no seeds", k, v);
+        if (point->arm.n_ranges > 0) {
+            gyre_arm_layers_text(&point->arm, k, sizeof k);
+            (void)printf("  layers %s\n", k);
+        }
     }
     for (size_t i = 0; i < t->n_cells; i++)
         if (first_skip(t, i))
@@ -175,6 +179,10 @@ static void json_point(const shown *x, size_t p)
     (void)printf("%s", point->seeded ? "true" : "false");
     gyre_json_pair("k", k);
     gyre_json_pair("v", v);
+    if (point->arm.n_ranges > 0) {
+        gyre_arm_layers_text(&point->arm, k, sizeof k);
+        gyre_json_pair("layers", k);
+    }
     (void)printf("}");
 }
 

@@ -936,10 +936,10 @@ def test_gnuplot():
 
 # ---- gyre capture ----
 
-def gguf(path, architecture="llama", tensors=True):
-    """A llama of one layer, 2 heads of 16, a vocabulary of bytes, random weights."""
+def gguf(path, architecture="llama", tensors=True, embd=32):
+    """A llama of one layer, 2 heads of embd / 2, a vocabulary of bytes, random weights."""
     random = np.random.default_rng(1)
-    embd, ff, vocabulary = 32, 64, 259
+    ff, vocabulary = 64, 259
     def text(s):
         return struct.pack("<Q", len(s)) + s.encode()
     pairs = []
@@ -948,7 +948,7 @@ def gguf(path, architecture="llama", tensors=True):
     pair("general.architecture", 8, text(architecture))
     pair("general.name", 8, text("tiny"))
     for key, value in {"context_length": 128, "embedding_length": embd, "feed_forward_length": ff, "block_count": 1, "attention.head_count": 2, "attention.head_count_kv": 2,
-                       "rope.dimension_count": 16, "vocab_size": vocabulary}.items():
+                       "rope.dimension_count": embd // 2, "vocab_size": vocabulary}.items():
         pair(f"{architecture}.{key}", 4, struct.pack("<I", value))
     pair(f"{architecture}.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-5))
     tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)]
