@@ -128,3 +128,15 @@ done:
     }
     return st;
 }
+
+gyre_status gyre_text_tokens(gyre_engine *engine, const char *path, int32_t **tokens, size_t *n_tokens, char sha256[GYRE_SHA256_HEX], gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    char *text = NULL;
+    size_t size = 0;
+    GYRE_TRY(gyre_text_read(path, &text, &size, sha256, err));
+    GYRE_TRY(gyre_engine_tokenize(engine, text, size > 0 && text[size - 1] == '\n' ? size - 1 : size, tokens, n_tokens, err));
+done:
+    free(text);
+    return st;
+}

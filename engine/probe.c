@@ -21,13 +21,9 @@ typedef struct look {
 static gyre_status count_tokens(gyre_engine *engine, const gyre_probe_request *r, gyre_probe *seen, size_t index, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    char *text = NULL;
     int32_t *tokens = NULL;
-    size_t size = 0;
-    GYRE_TRY(gyre_text_read(r->texts[index], &text, &size, seen->text_sha256[index], err));
-    GYRE_TRY(gyre_engine_tokenize(engine, text, size, &tokens, &seen->n_tokens[index], err));
+    GYRE_TRY(gyre_text_tokens(engine, r->texts[index], &tokens, &seen->n_tokens[index], seen->text_sha256[index], err));
 done:
-    free(text);
     free(tokens);
     return st;
 }

@@ -71,19 +71,15 @@ static double now(void)
 static gyre_status read_texts(pass *p, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    char *text = NULL, sha256[GYRE_SHA256_HEX];
+    char sha256[GYRE_SHA256_HEX];
     GYRE_NEW(&p->tokens, p->model->n_texts);
     for (size_t i = 0; i < p->model->n_texts; i++) {
-        size_t size = 0, n = 0;
-        GYRE_TRY(gyre_text_read(p->model->texts[i], &text, &size, sha256, err));
+        size_t n = 0;
+        GYRE_TRY(gyre_text_tokens(p->engine, p->model->texts[i], &p->tokens[i], &n, sha256, err));
         if (strcmp(sha256, p->model->text_sha256[i]) != 0)
             GYRE_FAIL(GYRE_E_INPUT, "the text %s has changed since the plan was made: run again", p->model->texts[i]);
-        GYRE_TRY(gyre_engine_tokenize(p->engine, text, size, &p->tokens[i], &n, err));
-        free(text);
-        text = NULL;
     }
 done:
-    free(text);
     return st;
 }
 
