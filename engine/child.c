@@ -40,7 +40,7 @@ void gyre_child_last_words(const char *message)
     for (const char *p = message; colon != NULL && p < colon; p++)
         if (*p == '/')
             place = p + 1;
-    (void)gyre_error_set(&report, GYRE_E_INPUT, __FILE__, __LINE__, "libllama gave up: %s: the file is damaged, or of a kind it cannot handle", place);
+    (void)gyre_error_set(&report, GYRE_E_INPUT, __FILE__, __LINE__, "libllama gave up: %s: the file is damaged, of a kind it cannot handle, or memory ran out", place);
     send_report(&report);
 }
 
@@ -85,7 +85,7 @@ static gyre_status explain_death(int status, const char *what, gyre_error *err)
         GYRE_FAIL(GYRE_E_INTERRUPTED, "interrupted while %s; nothing was written", what);
     if (sig == SIGKILL)
         GYRE_FAIL(GYRE_E_MEMORY, "the process was killed while %s (out of memory?); nothing was written", what);
-    GYRE_FAIL(GYRE_E_INPUT, "libllama died (signal %d, %s) while %s: the file is damaged, or of a kind it cannot handle", sig, sig != 0
+    GYRE_FAIL(GYRE_E_INPUT, "libllama died (signal %d, %s) while %s: the file is damaged, of a kind it cannot handle, or memory ran out", sig, sig != 0
               ? strsignal(sig) : "none",
               what);
 done:
