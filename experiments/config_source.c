@@ -204,6 +204,9 @@ static void read_ranges(gyre_config *c, const gyre_yaml_node *node, gyre_arm *ar
             gyre_yaml_fault(c->yaml, node->items[i], path, "'%.60s' has layers of its own: name an arm that has none", name);
         else if (other != NULL && (other->fitted[0].selector != NULL || other->fitted[1].selector != NULL))
             gyre_yaml_fault(c->yaml, node->items[i], path, "'%.60s' takes over parameters (fitted): name an arm that does not", name);
+        for (int s = 0; s < 2 && other != NULL && other != arm; s++) /* else tables would count it among arms that leave the stream alone */
+            if (other->codes[s] && !arm->codes[s])
+                gyre_yaml_fault(c->yaml, node->items[i], path, "'%.60s' codes %s, and this arm does not: let the arm itself code them, and leave its other layers exact", name, s == GYRE_K ? "keys" : "values");
         for (size_t j = 0; j < arm->n_ranges; j++)
             if (r->first <= arm->ranges[j].last && arm->ranges[j].first <= r->last)
                 gyre_yaml_fault(c->yaml, node->keys[i], path, "layer %u is named twice", r->first > arm->ranges[j].first ? r->first : arm->ranges[j].first);

@@ -2,6 +2,8 @@
 #include "experiments/pass.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,16 @@ static double now(void)
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Signals that end the pass wait while a file is written. They must not reach another thread then: threads start while they wait, too (run_all). */
+static void hold_signals(bool hold)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
 /* ---- texts ---- */
@@ -194,7 +206,9 @@ static gyre_status finish(pass *p, running *r, gyre_error *err)
         gyre_log_warning(p->log, "cell FAILED: %s, block %u, arm %s%s%s, seed %u: %s", t->sources[p->source].name, cell->layer, cell->arm, cell->point[0] != '\0' ? " " : "", cell->point,
                          cell->seed, cell->reason);
     }
-    GYRE_TRY(gyre_cell_write(p->options->folder, t, cell, err));
+    hold_signals(true);
+    st = gyre_cell_write(p->options->folder, t, cell, err);
+    hold_signals(false);
 done:
     cell->tokens = NULL;
     cell->n_tokens = 0;
@@ -404,7 +418,10 @@ static gyre_status run_all(void *user, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     pass *p = user;
-    GYRE_TRY(open_model(p, err));
+    hold_signals(true); /* the threads of the self-test are those of all chunks */
+    st = open_model(p, err);
+    hold_signals(false);
+    GYRE_TRY(st);
     GYRE_TRY(list_arms(p, err));
     GYRE_TRY(build_arms(p, err));
     for (size_t at = 0, end; at < p->n_cells; at = end) {

@@ -109,6 +109,8 @@ def test_configuration():
                                ("one that has layers", "{0: chained}", "'chained' has layers of its own"), ("negative", "{-1: exact}", "'-1' is no layer"),
                                ("beyond any", "{99999999999999999999: exact}", "is no layer")):
         fault("layers of an arm: " + what, says, arms={"other": ARMS["sym"], "chained": arm + "{1: other}}", "self": arm + layers + "}"})
+    fault("an arm that codes in its layers alone", "'sym' codes keys, and this arm does not", arms={"sym": "{k: {quantizer: q8_0}}", "only": "{layers: {0: sym}}"})
+    fault("values in its layers alone", "'sym' codes values, and this arm does not", arms={"sym": ARMS["sym"], "only": "{k: {quantizer: exact}, layers: {0: sym}}"})
 
 
 def test_files():
@@ -186,7 +188,7 @@ def test_queries():
     write("more.txt", "and what are the queries, then? whoever knows may say so now. " * 10)
     good("a capture", ["capture", "--model", path_of("wide.gguf"), "--text", "wide.txt", "more.txt", "-o", "wide.h5", "--layers", "all", "--tokens", "64", "--queries", "4", "--threads", "1"])
     arms = {"pca": "{k: {chain: [pca], quantizer: exact}}", "plain": "{k: {quantizer: exact}}", "rope": "{k: {chain: [unrope], quantizer: exact}}", "mean": "{k: {chain: [{centre: {by: mean}}], quantizer: exact}}",
-            "scaled": "{k: {chain: [{scale: {by: max}}], quantizer: exact}}", "values": "{v: {quantizer: exact}}", "inner": "{v: {quantizer: exact}, layers: {0: rope}}"}
+            "scaled": "{k: {chain: [{scale: {by: max}}], quantizer: exact}}", "values": "{v: {quantizer: exact}}", "inner": "{k: {quantizer: exact}, layers: {0: rope}}"}
     write("third.txt", "a third text that no arm has been fitted to, of which the model reads a little. " * 5)
     for queries in ("exact", "q8_0"):
         good("a run with queries " + queries, run(config("queries.yaml", source=source(model="wide.gguf", text="third.txt", chunks=3, more=f", capture: wide.h5, queries: {queries}"), arms=arms), queries))
@@ -268,7 +270,7 @@ def started(path, folder, *more, **options):
 def test_interruption():
     """SIGTERM to the program alone, SIGINT to the terminal's group, SIGKILL: what is finished stays, and the same command goes on."""
     arms = {a: ARMS[a] for a in ("exact", "sym", "rot", "late")}
-    path = config("long.yaml", source=source(chunks=16, context=96, text="[hack.txt, trust.txt]", more=", block: 4"), arms=arms)
+    path = config("long.yaml", source=source(chunks=10, context=96, text="[hack.txt, trust.txt]", more=", block: 4"), arms=arms)
     a = good("uninterrupted", run(path, "whole"))
     wanted, total = digest(results("whole")), counts(a)[0]
     check(not os.path.exists(os.path.join(WORK, "facts.h5")), "facts are gone")
