@@ -1,6 +1,6 @@
 # make demo    install what is missing, build, run the demonstration, draw its figures
 # make check   install what is missing, build, run every test (release, sanitizers, clang, thread sanitizer, valgrind)
-# make test    the developer's loop: build and the quick tests
+# make test    the developer's loop: build and the quick tests (not those that run models)
 .PHONY: all demo check test clean
 
 all:
@@ -20,7 +20,7 @@ check:
 	scripts/check
 
 test: all
-	ctest --preset release --no-tests=error -LE slow -j2
+	ctest --preset release --no-tests=error -LE "slow|engine" -j2
 
 clean:
 	rm -rf build build-debug build-clang build-tsan build-fuzz
