@@ -57,7 +57,6 @@ macro(gyre_llama_check)
   set(CMAKE_REQUIRED_LIBRARIES ${gyre_llama_link})
   set(CMAKE_REQUIRED_QUIET TRUE)
   unset(GYRE_LLAMA_FITS CACHE)
-  unset(GYRE_LLAMA_HAS_VERSION CACHE)
   check_c_source_compiles("
     #include <llama.h>
     #include <ggml.h>
@@ -75,9 +74,17 @@ macro(gyre_llama_check)
         llama_memory_clear(llama_get_memory(context), true);
         return (int)GGML_OP_SET_ROWS + (ggml_set_abort_callback(NULL) != NULL);
     }" GYRE_LLAMA_FITS)
-  check_c_source_compiles("
-    #include <llama.h>
-    int main(void) { return llama_version()[0]; }" GYRE_LLAMA_HAS_VERSION)
+  # The version that headers and library have now: a library replaced later is refused at run time, since structures are passed by value.
+  unset(GYRE_LLAMA_RUNS CACHE)
+  unset(GYRE_LLAMA_COMPILES CACHE)
+  file(WRITE "${CMAKE_BINARY_DIR}/llama_version.c" "#include <llama.h>\n#include <stdio.h>\nint main(void) { return puts(llama_version()) < 0; }\n")
+  try_run(GYRE_LLAMA_RUNS GYRE_LLAMA_COMPILES "${CMAKE_BINARY_DIR}/llama_version" "${CMAKE_BINARY_DIR}/llama_version.c" LINK_LIBRARIES ${gyre_llama_link}
+    RUN_OUTPUT_VARIABLE GYRE_LLAMA_VERSION)
+  if(GYRE_LLAMA_COMPILES AND GYRE_LLAMA_RUNS EQUAL 0)
+    string(STRIP "${GYRE_LLAMA_VERSION}" GYRE_LLAMA_VERSION)
+  else()
+    set(GYRE_LLAMA_VERSION "")
+  endif()
   unset(CMAKE_REQUIRED_LIBRARIES)
   unset(CMAKE_REQUIRED_QUIET)
 endmacro()
@@ -95,10 +102,10 @@ if(GYRE_LLAMA)
       set(GYRE_HAVE_LLAMA TRUE)
       add_library(gyre_llama INTERFACE)
       target_link_libraries(gyre_llama INTERFACE ${gyre_llama_link})
-      if(GYRE_LLAMA_HAS_VERSION)
-        target_compile_definitions(gyre_llama INTERFACE GYRE_LLAMA_HAS_VERSION)
+      if(GYRE_LLAMA_VERSION)
+        target_compile_definitions(gyre_llama INTERFACE "GYRE_LLAMA_VERSION=\"${GYRE_LLAMA_VERSION}\"")
       endif()
-      message(STATUS "libllama: ${gyre_llama_where}")
+      message(STATUS "libllama: ${gyre_llama_where} ${GYRE_LLAMA_VERSION}")
     else()
       message(WARNING "libllama at ${gyre_llama_where} is too old or too new for engine/engine_llama.c: the build goes on without it")
     endif()

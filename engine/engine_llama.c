@@ -572,7 +572,7 @@ static void describe(gyre_engine *e)
         e->file_type[0] = '\0';
     (void)snprintf(e->flags, sizeof e->flags, "%s; F32 cache, flash attention off, no repacked weights", llama_print_system_info());
     e->info = (gyre_engine_info){
-#ifdef GYRE_LLAMA_HAS_VERSION
+#ifdef GYRE_LLAMA_VERSION
         .version = llama_version(),
 #else
         .version = "llama.cpp of unknown version",
@@ -648,6 +648,19 @@ done:
     return st;
 }
 
+/* Structures go by value, so the library that is loaded must be the one whose headers were compiled. */
+static gyre_status check_library(gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    (void)err;
+#ifdef GYRE_LLAMA_VERSION
+    if (strcmp(llama_version(), GYRE_LLAMA_VERSION) != 0)
+        GYRE_FAIL(GYRE_E_UNSUPPORTED, "libllama %s is loaded, and this program was built for %s, whose structures may differ: configure and build again", llama_version(), GYRE_LLAMA_VERSION);
+done:
+#endif
+    return st;
+}
+
 gyre_status gyre_engine_open(const char *path, size_t max_tokens, unsigned threads, gyre_engine **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -655,6 +668,7 @@ gyre_status gyre_engine_open(const char *path, size_t max_tokens, unsigned threa
     *out = NULL;
     if (max_tokens < 2 || max_tokens > INT32_MAX)
         GYRE_FAIL(GYRE_E_USAGE, "a chunk needs 2 tokens at least, %zu were asked", max_tokens);
+    GYRE_TRY(check_library(err));
     GYRE_TRY(check_magic(path, err));
     GYRE_NEW(&e, 1);
     e->max_tokens = max_tokens;

@@ -335,6 +335,16 @@ def test_trouble():
     bad("status without a word", ["status"], 2, "name a run folder")
 
 
+def test_library():
+    """A libllama of another version than the program was built for."""
+    with open(path_of("other.c"), "w") as f:
+        f.write('const char *llama_version(void);\nconst char *llama_version(void) { return "9.9.9"; }\n')
+    if SANITIZED or subprocess.run(["cc", "-shared", "-fPIC", "-o", path_of("other.so"), path_of("other.c")]).returncode != 0:
+        print("model: no other libllama could be made up")
+        return
+    bad("another libllama", run(config(source=source(chunks=2)), "other"), 1, "libllama 9.9.9 is loaded", "built for", "build again", env=environment(LD_PRELOAD=path_of("other.so")))
+
+
 def test_plan():
     """The plan counts what will run, and times a chunk."""
     path = config(source=source(chunks=5, more=", block: 2"), more="seeds: 2\n")
