@@ -202,8 +202,9 @@ done:
 
 /* ---- keys ---- */
 
-/* Everything that determines a cell's value, in a fixed order; nothing else. */
-static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, bool validates, char key[GYRE_SHA256_HEX], gyre_error *err)
+/* Everything that determines a cell's value, in a fixed order; nothing else. leaves: streams that the arm codes elsewhere and leaves exact at this layer, which have error 0 and 16 bits there. */
+static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, const char *leaves, bool validates, char key[GYRE_SHA256_HEX],
+                            gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_sha256 *h = NULL;
@@ -218,6 +219,8 @@ static gyre_status make_key(const gyre_config *c, const gyre_source *source, con
     }
     gyre_sha256_add_text(h, cell->codec_k);
     gyre_sha256_add_text(h, cell->codec_v);
+    if (leaves[0] != '\0')
+        gyre_sha256_add_text(h, leaves);
     gyre_sha256_add_uint(h, cell->seeded ? c->campaign_seed : 0);
     gyre_sha256_add_uint(h, cell->seed);
     gyre_sha256_add_uint(h, model != NULL ? 0 : source->n_documents);
@@ -440,6 +443,13 @@ done:
     return st;
 }
 
+/* "k", "v" or "kv" that the whole arm codes and the arm of this layer does not; "" where there is none. */
+static const char *leaves_exact(const gyre_arm *whole, const gyre_arm *here)
+{
+    static const char *const streams[] = {"", "k", "v", "kv"};
+    return streams[(whole->codes[0] && !here->codes[0] ? 1 : 0) + (whole->codes[1] && !here->codes[1] ? 2 : 0)];
+}
+
 static gyre_cell planned_cell(const gyre_plan *plan, size_t source, size_t layer, const gyre_arm_point *p)
 {
     static const char *const streams[] = {"none", "k", "v", "kv"};
@@ -483,6 +493,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
     const gyre_plan_source *s = &plan->sources[source];
     const gyre_arm_point *p = &c->points[point];
     gyre_cell model = planned_cell(plan, source, layer, p);
+    const gyre_arm *here = s->model != NULL ? &p->arm : gyre_arm_at(c, &p->arm, model.layer);
     char why[GYRE_WHY] = "";
     GYRE_TRY(judge_point(c, plan, source, layer, p, why, err));
     GYRE_TRY(codec_text(c, t, &p->arm, s->model != NULL, model.layer, GYRE_K, &model.codec_k, err));
@@ -495,7 +506,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
         gyre_cell *cell = &t->cells[*next];
         *cell = model;
         cell->seed = (uint32_t)seed;
-        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, gyre_plan_count_fits(&p->arm, 1).fits > 0, cell->key, err));
+        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, leaves_exact(&p->arm, here), gyre_plan_count_fits(here, 1).fits > 0, cell->key, err));
         plan->cell_point[*next] = point;
         plan->cell_layer[*next] = layer;
         if (!why[0])
