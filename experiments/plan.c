@@ -473,6 +473,18 @@ static gyre_cell planned_cell(const gyre_plan *plan, size_t source, size_t layer
     return cell;
 }
 
+/* Is anything of the arm found from rows, at any layer? */
+static bool is_fitted(const gyre_config *c, const gyre_plan_model *m, const gyre_arm *whole)
+{
+    bool fitted = false;
+    for (size_t l = 0; l < m->n_layers; l++) {
+        const gyre_arm *arm = gyre_arm_at(c, whole, (uint32_t)l);
+        for (int s = 0; s < 2; s++)
+            fitted = fitted || (arm->codes[s] && gyre_arm_uses(arm, (gyre_stream)s) != GYRE_FIT_NOTHING);
+    }
+    return fitted;
+}
+
 /* Parameters of other runs, at every layer that the cell is made of. */
 static gyre_status check_cell_fitted(const gyre_config *c, gyre_plan *plan, size_t cell, gyre_error *err)
 {
@@ -482,6 +494,7 @@ static gyre_status check_cell_fitted(const gyre_config *c, gyre_plan *plan, size
         return check_fitted(c, plan, cell, gyre_plan_layer(plan, cell), err);
     for (size_t l = 0; l < s->model->n_layers; l++)
         GYRE_TRY(check_fitted(c, plan, cell, l, err));
+    plan->cell_leaks[cell] = plan->cell_leaks[cell] || (s->model->fit_leaks && is_fitted(c, s->model, &c->points[plan->cell_point[cell]].arm));
 done:
     return st;
 }
