@@ -24,10 +24,10 @@ static bool cut(char *line, char *field[FIELDS])
         field[n++] = p;
         p += strcspn(p, "\t");
         if (*p == '\0')
-            break;
+            return n == FIELDS;
         *p = '\0';
     }
-    return n == FIELDS;
+    return false;
 }
 
 /* Two cells of the plan may share a key and its file: each counts, the time of the file once. */
