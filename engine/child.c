@@ -91,9 +91,9 @@ static gyre_status explain_death(int status, const char *what, gyre_error *err)
     gyre_status st = GYRE_OK;
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (sig == SIGINT || sig == SIGTERM)
-        GYRE_FAIL(GYRE_E_INTERRUPTED, "interrupted while %s; nothing was written", what);
+        GYRE_FAIL(GYRE_E_INTERRUPTED, "interrupted while %s; what was not finished is not written", what);
     if (sig == SIGKILL)
-        GYRE_FAIL(GYRE_E_MEMORY, "the process was killed while %s (out of memory?); nothing was written", what);
+        GYRE_FAIL(GYRE_E_MEMORY, "the process was killed while %s (out of memory?); what was not finished is not written", what);
     GYRE_FAIL(GYRE_E_INPUT, "libllama died (signal %d, %s) while %s: the file is damaged, of a kind it cannot handle, or memory ran out", sig, sig != 0
               ? strsignal(sig) : "none",
               what);

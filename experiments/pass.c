@@ -443,7 +443,7 @@ gyre_status gyre_pass_run(const gyre_config *c, gyre_plan *plan, size_t source, 
 double gyre_pass_bytes(const gyre_plan_model *m)
 {
     size_t scored = m->context - 1 - m->context / 2;
-    return (double)gyre_exact_tokens_bytes(scored, m->n_vocabulary) + (double)scored * (double)m->n_vocabulary * sizeof(float);
+    return (double)gyre_exact_tokens_bytes(scored, m->n_vocabulary) + 2.0 * (double)scored * (double)m->n_vocabulary * sizeof(float);
 }
 
 /* ---- how long it takes ---- */

@@ -83,9 +83,9 @@ static void show(const char *folder, const tally *t)
     if (left > 0 && t->ok > 0) {
         (void)printf("the cells that are done took ");
         show_time(t->wall_s);
-        (void)printf(" of one job; at that rate the rest takes about ");
+        (void)printf(", added up; at that rate the rest takes about ");
         show_time(t->wall_s / (double)t->ok * (double)left);
-        (void)printf("\n");
+        (void)printf(" (cells of captures: of one job)\n");
     }
 }
 

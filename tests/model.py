@@ -284,11 +284,11 @@ def test_bits():
 def test_memory():
     """Rows of a chunk are held for one arm at a time."""
     most = {}
-    for seeds in (2, 32):
+    for seeds in (2, 22):
         path = config("memory.yaml", source=source(chunks=1, context=512), arms={"rot": ARMS["rot"]}, more=f"seeds: {seeds}\n")
         code = f"import resource, subprocess; subprocess.run({[GYRE, *map(str, run(path, f'memory{seeds}'))]!r}, check=True, capture_output=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         most[seeds] = int(subprocess.run([sys.executable, "-c", code], cwd=WORK, env=environment(), capture_output=True, text=True, check=True).stdout)
-    check(SANITIZED or most[32] - most[2] < 10000, f"30 arms more take 655 kB of rows each if all are held: {most} kB")
+    check(SANITIZED or most[22] - most[2] < 7000, f"20 arms more take 655 kB of rows each if all are held: {most} kB")
 
 
 def started(path, folder, *more, **options):
@@ -375,7 +375,7 @@ def test_plan():
     own = plan["sources"][0]
     check((plan["cells"], plan["to_compute"], plan["skipped"], plan["chunks"]) == (24, 24, 0, 40), f"cells and chunks, an exact run of each among them: {plan}")
     check(own["name"] == "stories260K" and own["model"] == MODEL and "capture" not in own and own["evaluation"] == 5 and own["dim"] == 8, f"the source: {own}")
-    check(0 < plan["chunk_seconds"] < 600 and plan["bytes"] > 31 * 512 * 4, f"time and memory: {plan['chunk_seconds']} {plan['bytes']}")
+    check(0 < plan["chunk_seconds"] < 600 and 3 * 31 * 512 * 4 <= plan["bytes"] < 3.1 * 31 * 512 * 4, f"time and memory: {plan['chunk_seconds']} {plan['bytes']}")
     check([a.get("layers") for a in plan["arms"]] == [None] * 5 + ["0-0:exact,3-4:rot"], "the layers that an arm leaves to others")
     good("a plan in words", ["plan", path, "--jobs", "1"], r"\n  layers 0-0:exact,3-4:rot\n", "5 chunks of 64 tokens in 3 blocks, 155 tokens scored", "text hack.txt, SHA-256 [0-9a-f]{12}", "to run: 40 chunks")
     check(not os.path.exists(path_of("out")), "a plan makes no folder")
