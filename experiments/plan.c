@@ -202,8 +202,8 @@ done:
 
 /* ---- keys ---- */
 
-/* Everything that determines a cell's value, in a fixed order; nothing else. leaves: streams that the arm codes elsewhere and leaves exact at this layer, which have error 0 and 16 bits there. */
-static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, const char *leaves, bool validates, char key[GYRE_SHA256_HEX],
+/* Everything that determines a cell's value, in a fixed order; nothing else. fitted: in a model, something of the arm is found from rows of the capture that is named beside it. leaves: streams that the arm codes elsewhere and leaves exact at this layer, which have error 0 and 16 bits there. */
+static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, bool fitted, const char *leaves, bool validates, char key[GYRE_SHA256_HEX],
                             gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -212,7 +212,7 @@ static gyre_status make_key(const gyre_config *c, const gyre_source *source, con
     gyre_sha256_add_text(h, GYRE_CELL_SCHEMA " " GYRE_CELL_VERSION);
     gyre_sha256_add_text(h, GYRE_VALUE_CODE);
     if (model != NULL) {
-        gyre_plan_model_key(c, source, model, cell, h);
+        gyre_plan_model_key(c, source, model, cell, fitted, h);
     } else {
         gyre_sha256_add_text(h, source->digest);
         gyre_sha256_add_uint(h, cell->layer);
@@ -226,8 +226,9 @@ static gyre_status make_key(const gyre_config *c, const gyre_source *source, con
     gyre_sha256_add_uint(h, model != NULL ? 0 : source->n_documents);
     for (size_t i = 0; i < source->n_documents && model == NULL; i++)
         gyre_sha256_add_text(h, source->documents[i]);
-    gyre_sha256_add_uint(h, source->n_calibration);
-    for (size_t i = 0; i < source->n_calibration; i++)
+    size_t n_calibration = model == NULL || fitted ? source->n_calibration : 0;
+    gyre_sha256_add_uint(h, n_calibration);
+    for (size_t i = 0; i < n_calibration; i++)
         gyre_sha256_add_text(h, source->calibration[i]);
     gyre_sha256_add_uint(h, validates ? source->n_validation : 0);
     for (size_t i = 0; validates && i < source->n_validation; i++)
@@ -506,6 +507,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
     const gyre_plan_source *s = &plan->sources[source];
     const gyre_arm_point *p = &c->points[point];
     gyre_cell model = planned_cell(plan, source, layer, p);
+    bool fitted = s->model != NULL && is_fitted(c, s->model, &p->arm);
     const gyre_arm *here = s->model != NULL ? &p->arm : gyre_arm_at(c, &p->arm, model.layer);
     char why[GYRE_WHY] = "";
     GYRE_TRY(judge_point(c, plan, source, layer, p, why, err));
@@ -519,7 +521,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
         gyre_cell *cell = &t->cells[*next];
         *cell = model;
         cell->seed = (uint32_t)seed;
-        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, leaves_exact(&p->arm, here), gyre_plan_count_fits(here, 1).fits > 0, cell->key, err));
+        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, fitted, leaves_exact(&p->arm, here), gyre_plan_count_fits(here, 1).fits > 0, cell->key, err));
         plan->cell_point[*next] = point;
         plan->cell_layer[*next] = layer;
         if (!why[0])

@@ -370,7 +370,7 @@ done:
     return st;
 }
 
-void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *m, const gyre_cell *cell, gyre_sha256 *h)
+void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *m, const gyre_cell *cell, bool fitted, gyre_sha256 *h)
 {
     gyre_sha256_add_text(h, "model");
     gyre_sha256_add_text(h, source->model_sha256);
@@ -381,6 +381,6 @@ void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const 
         gyre_sha256_add_text(h, m->text_sha256[m->chunk_text[i]]);
         gyre_sha256_add_uint(h, m->chunk_number[i]);
     }
-    gyre_sha256_add_text(h, m->fit_digest);
+    gyre_sha256_add_text(h, fitted ? m->fit_digest : "");
     gyre_sha256_add_uint(h, c->model.round_queries);
 }

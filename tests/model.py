@@ -253,6 +253,8 @@ def test_same():
     check(counts(a) == (2 * arms, 2 * arms, 0, 0), f"two whole blocks of three stay: {counts(a)}")
     a = good("another start", run(path, "one", "--set", "source.first=2", "--set", "source.chunks=2"))
     check(counts(a) == (0, arms, 0, 0), f"the second block is known: {counts(a)}")
+    a = good("a capture that no arm is fitted to", run(path, "one", "--set", "source.capture=fit.h5"))
+    check(counts(a) == (0, 3 * arms, 0, 0), f"arms that are fitted to nothing stay what they are: {counts(a)}")
     good("back", run(path, "one"))
     check(digest(results("one")) == wanted, "back to the first configuration")
 
