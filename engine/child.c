@@ -2,6 +2,7 @@
 #include "engine/child.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 /* The child's end of the pipe. A fixed number, because an abort callback gets no pointer of ours and there are no globals. */
 enum { REPORT_FD = 61 };
+enum { LOOK_MS = 200 }; /* between two looks at `stop` */
 
 static void send_report(const gyre_error *report)
 {
@@ -44,19 +46,26 @@ void gyre_child_last_words(const char *message)
     send_report(&report);
 }
 
-/* Reads one report; false when the child died without one. Pointers in it (source file names) mean the same in parent and child. */
+/* Reads one report; false when the child died without one. Pointers in it (source file names) mean the same in parent and child. A signal may come at any moment, before the fork and
+ * between two calls too, where no call is interrupted: so `stop` is looked at again and again. */
 static bool receive_report(int fd, pid_t child, const volatile sig_atomic_t *stop, gyre_error *report)
 {
     char *bytes = (char *)report;
     size_t got = 0;
     while (got < sizeof *report) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        int there = poll(&ready, 1, stop != NULL ? LOOK_MS : -1);
+        if (there <= 0 && stop != NULL && *stop != 0)
+            (void)kill(child, SIGTERM);
+        if (there < 0 && errno != EINTR)
+            return false;
+        if (there <= 0)
+            continue;
         ssize_t n = read(fd, bytes + got, sizeof *report - got);
         if (n > 0)
             got += (size_t)n;
         else if (n == 0 || errno != EINTR)
             return false;
-        else if (stop != NULL && *stop != 0)
-            (void)kill(child, SIGTERM);
     }
     return true;
 }
@@ -82,9 +91,9 @@ static gyre_status explain_death(int status, const char *what, gyre_error *err)
     gyre_status st = GYRE_OK;
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (sig == SIGINT || sig == SIGTERM)
-        GYRE_FAIL(GYRE_E_INTERRUPTED, "interrupted while %s; nothing was written", what);
+        GYRE_FAIL(GYRE_E_INTERRUPTED, "interrupted while %s; what was not finished is not written", what);
     if (sig == SIGKILL)
-        GYRE_FAIL(GYRE_E_MEMORY, "the process was killed while %s (out of memory?); nothing was written", what);
+        GYRE_FAIL(GYRE_E_MEMORY, "the process was killed while %s (out of memory?); what was not finished is not written", what);
     GYRE_FAIL(GYRE_E_INPUT, "libllama died (signal %d, %s) while %s: the file is damaged, of a kind it cannot handle, or memory ran out", sig, sig != 0
               ? strsignal(sig) : "none",
               what);

@@ -123,18 +123,19 @@ done:
 static gyre_status code_group(gyre_coded_cache *c, uint32_t layer, size_t g, size_t from, size_t to, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const gyre_coded_layer *l = &c->layers[layer];
-    gyre_codec_group group = l->codecs.group[g];
-    gyre_stream stream = group.stream[0];
-    stream_rows *lane = &c->lanes[stream][layer];
-    size_t window = l->window[stream], sink = l->sink[stream], end = window == 0 ? to : from + 1 > window ? from + 1 - window : 0, bytes = 0;
-    size_t start = l->row_by_row[stream] && lane->coded > sink ? lane->coded : sink;
+    const gyre_cell_codecs *own_codecs = &c->layers[layer].codecs;
+    gyre_codec_group group = own_codecs->group[g];
+    const gyre_codec *codec = own_codecs->codec[g];
+    bool row_by_row = gyre_codec_token_local(codec);
+    size_t coded = c->lanes[group.stream[0]][layer].coded, start, end, bytes = 0;
+    gyre_codec_coded(codec, gyre_codec_window(codec) == 0 ? to : from + 1, &start, &end); /* what the batch's first query may see */
+    start = row_by_row && coded > start ? coded : start;
     if (end <= start)
         return GYRE_OK;
     GYRE_TRY(code_rows(c, layer, g, start, end, &bytes, err));
     for (size_t s = 0; s < group.n; s++) {
         stream_rows *own = &c->lanes[group.stream[s]][layer];
-        own->packed = s > 0 ? 0 : l->row_by_row[stream] ? own->packed + bytes : bytes;
+        own->packed = s > 0 ? 0 : row_by_row ? own->packed + bytes : bytes;
         own->coded = end;
     }
 done:
@@ -227,8 +228,9 @@ gyre_status gyre_coded_cache_new(gyre_engine *engine, const gyre_coded_layer *la
             for (size_t i = 0; i < layers[l].codecs.group[g].n; i++) {
                 gyre_stream s = layers[l].codecs.group[g].stream[i];
                 c->any[s] = true;
-                if (layers[l].window[s] > 0 && (c->batch == 0 || layers[l].window[s] < c->batch))
-                    c->batch = layers[l].window[s];
+                size_t window = gyre_codec_window(layers[l].codecs.codec[g]);
+                if (window > 0 && (c->batch == 0 || window < c->batch))
+                    c->batch = window;
             }
     }
     *out = c;
@@ -238,20 +240,33 @@ done:
     return st;
 }
 
+static void forget(buffer *b)
+{
+    free(b->bytes);
+    *b = (buffer){0};
+}
+
+void gyre_coded_cache_end(gyre_coded_cache *c)
+{
+    for (int s = 0; s < 2; s++)
+        for (size_t l = 0; c->lanes[s] != NULL && l < c->n_layers; l++) {
+            free(c->lanes[s][l].rows);
+            c->lanes[s][l].rows = NULL;
+        }
+    forget(&c->decoded);
+    forget(&c->packed);
+    forget(&c->scratch);
+    forget(&c->out);
+}
+
 void gyre_coded_cache_free(gyre_coded_cache *c)
 {
     if (c == NULL)
         return;
-    for (int s = 0; s < 2; s++) {
-        for (size_t l = 0; c->lanes[s] != NULL && l < c->n_layers; l++)
-            free(c->lanes[s][l].rows);
+    gyre_coded_cache_end(c);
+    for (int s = 0; s < 2; s++)
         free(c->lanes[s]);
-    }
     free(c->pos);
-    free(c->decoded.bytes);
-    free(c->packed.bytes);
-    free(c->scratch.bytes);
-    free(c->out.bytes);
     free(c->x);
     free(c->y);
     free(c);
@@ -281,7 +296,7 @@ gyre_coded_bits gyre_coded_cache_bits(const gyre_coded_cache *c)
         for (size_t g = 0; g < own->n; g++) {
             gyre_stream stream = own->group[g].stream[0];
             const stream_rows *lane = &c->lanes[stream][l];
-            double n = (double)own->group[g].n, values = (double)(lane->heads * lane->dim), sink = (double)c->layers[l].sink[stream], coded_rows = (double)lane->coded - sink;
+            double n = (double)own->group[g].n, values = (double)(lane->heads * lane->dim), sink = (double)gyre_codec_sink(own->codec[g]), coded_rows = (double)lane->coded - sink;
             if (lane->seen == 0)
                 continue;
             coded_rows = coded_rows > 0.0 ? coded_rows : 0.0;

@@ -18,8 +18,6 @@ typedef struct gyre_coded_layer {
     gyre_cell_codecs codecs;
     gyre_codec *queries; /* of the KV heads; NULL: they are not rounded */
     size_t query_group;  /* query heads that read a KV head */
-    size_t window[2], sink[2]; /* by stream */
-    bool row_by_row[2];
 } gyre_coded_layer;
 
 typedef struct gyre_coded_cache gyre_coded_cache;
@@ -33,6 +31,9 @@ size_t gyre_coded_cache_batch(const gyre_coded_cache *cache);
 
 /* Before a chunk: forgets the last one and hooks itself into the engine. */
 void gyre_coded_cache_begin(gyre_coded_cache *cache);
+
+/* After a chunk and its bits: lets go of the rows (of all layers, as the model wrote them), so that of many caches one alone holds some. */
+void gyre_coded_cache_end(gyre_coded_cache *cache);
 
 /* Bits per value of the chunk that went through, as the cache stands after its last token: packed, and stored once; means over layers and coded streams. Rows that stay exact, and exact layers of
  * an arm that codes others, count 16. */

@@ -154,14 +154,17 @@ done:
 
 enum { BATCHES = 64 };
 
-/* Tokens at a time that the graph gets for this arm; 0: all. */
-static size_t batch_of(const gyre_arm *arm)
+/* Tokens at a time that the graph gets for this arm, whose layers may be other arms'; 0: all. */
+static size_t batch_of(const gyre_config *c, const gyre_arm *whole, size_t n_layers)
 {
     size_t batch = 0;
-    for (int s = 0; s < 2; s++) {
-        size_t window = arm->codes[s] ? (size_t)arm->codec[s].own.window : 0;
-        if (window > 0 && (batch == 0 || window < batch))
-            batch = window;
+    for (size_t l = 0; l < n_layers; l++) {
+        const gyre_arm *arm = gyre_arm_at(c, whole, (uint32_t)l);
+        for (int s = 0; s < 2; s++) {
+            size_t window = arm->codes[s] ? (size_t)arm->codec[s].own.window : 0;
+            if (window > 0 && (batch == 0 || window < batch))
+                batch = window;
+        }
     }
     return batch;
 }
@@ -181,11 +184,11 @@ static size_t count_chunks(const gyre_config *c, const gyre_plan *plan, size_t s
         block = plan->cell_layer[i];
         if (!arm->codes[GYRE_K] && !arm->codes[GYRE_V])
             continue;
-        size_t at = 0;
-        while (at < n && batches[at] != batch_of(arm))
+        size_t at = 0, batch = batch_of(c, arm, plan->sources[source].model->n_layers);
+        while (at < n && batches[at] != batch)
             at++;
         if (at == n && n < BATCHES)
-            batches[n++] = batch_of(arm);
+            batches[n++] = batch;
         counts[at < n ? at + 1 : n] += t->cells[i].n_documents;
     }
     return n;

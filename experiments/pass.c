@@ -32,7 +32,7 @@ typedef struct coded_arm {
 typedef struct running {
     size_t cell, arm;
     gyre_token *tokens;     /* [chunks of the block][scored] */
-    double payload, side, wall_s;
+    double payload, side, wall_s; /* payload: mean over chunks */
     gyre_status status;
     gyre_error error;
 } running;
@@ -165,6 +165,8 @@ static gyre_status run_cell(pass *p, running *r, size_t j, gyre_error *err)
     gyre_coded_cache_begin(arm->cache);
     st = decode(p, gyre_coded_cache_batch(arm->cache), take_coded, err);
     gyre_engine_set_hook(p->engine, 0, NULL, NULL, NULL);
+    gyre_coded_bits bits = gyre_coded_cache_bits(arm->cache);
+    gyre_coded_cache_end(arm->cache);
     r->wall_s += now() - t0;
     if (st == GYRE_E_MEMORY || st == GYRE_E_INTERNAL || st == GYRE_E_UNSUPPORTED)
         return st;
@@ -174,8 +176,7 @@ static gyre_status run_cell(pass *p, running *r, size_t j, gyre_error *err)
         r->error = *err;
         return GYRE_OK;
     }
-    gyre_coded_bits bits = gyre_coded_cache_bits(arm->cache);
-    r->payload = bits.payload;
+    r->payload += (bits.payload - r->payload) / (double)(j + 1);
     r->side = bits.side;
     return GYRE_OK;
 }
@@ -202,10 +203,10 @@ static gyre_status finish(pass *p, running *r, gyre_error *err)
         measure(p, r, cell);
         cell->payload_bits = cell->read_bits = r->payload;
         cell->side_bits = r->side;
-        cell->total_bits = r->payload + r->side;
+        cell->total_bits = cell->payload_bits + r->side;
         cell->tokens = r->tokens;
         cell->n_tokens = cell->n_documents * p->n_scored;
-        if (p->plan->cell_leaks[r->cell] || t->sources[p->source].leak)
+        if (p->plan->cell_leaks[r->cell])
             cell->flags = "leak";
     } else {
         gyre_log_warning(p->log, "cell FAILED: %s, block %u, arm %s%s%s, seed %u: %s", t->sources[p->source].name, cell->layer, cell->arm, cell->point[0] != '\0' ? " " : "", cell->point,
@@ -298,17 +299,6 @@ done:
     return st;
 }
 
-static void set_windows(const gyre_arm *arm, gyre_coded_layer *out)
-{
-    for (int s = 0; s < 2; s++) {
-        if (!arm->codes[s])
-            continue;
-        out->window[s] = (size_t)arm->codec[s].own.window;
-        out->sink[s] = (size_t)arm->codec[s].own.sink;
-        out->row_by_row[s] = gyre_quantizer_flags(arm->codec[s].quantizer, &arm->codec[s].options) & GYRE_TOKEN_LOCAL;
-    }
-}
-
 static gyre_status build_layer(const pass *p, coded_arm *a, const gyre_layer *layer, size_t place, size_t cell, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -320,10 +310,9 @@ static gyre_status build_layer(const pass *p, coded_arm *a, const gyre_layer *la
         ask.fitted[s] = fitted[s].count > 0 ? &fitted[s] : NULL;
     }
     GYRE_TRY(gyre_cell_codecs_new(layer, &ask, a->seed, &a->layers[place].codecs, err));
-    set_windows(arm, &a->layers[place]);
     if (p->config->model.round_queries && arm->codes[GYRE_K])
         GYRE_TRY(query_codec(layer, &ask, a->seed, &a->layers[place].queries, err));
-    a->layers[place].query_group = layer->raw.n_q_heads / layer->n_heads;
+    a->layers[place].query_group = gyre_capture_info(p->plan->sources[p->source].capture)->layers[place].n_q_heads / layer->n_heads; /* a capture to fit to may hold no queries */
 done:
     return st;
 }
@@ -454,7 +443,7 @@ gyre_status gyre_pass_run(const gyre_config *c, gyre_plan *plan, size_t source, 
 double gyre_pass_bytes(const gyre_plan_model *m)
 {
     size_t scored = m->context - 1 - m->context / 2;
-    return (double)gyre_exact_tokens_bytes(scored, m->n_vocabulary) + (double)scored * (double)m->n_vocabulary * sizeof(float);
+    return (double)gyre_exact_tokens_bytes(scored, m->n_vocabulary) + 2.0 * (double)scored * (double)m->n_vocabulary * sizeof(float);
 }
 
 /* ---- how long it takes ---- */

@@ -4,7 +4,7 @@
  * distributions are held against them (metrics/next_token.h). The cells of a block are written when its last chunk is done: an interruption loses the block under way and nothing else.
  * Conventions of llama-perplexity: chunks of `context` tokens, token 0 replaced by BOS where the model adds one, cache emptied before each, tokens context/2 + 1 .. context - 1 scored.
  *
- * Memory: gyre_pass_bytes, beside the model. Everything happens in a child process, since libllama may abort.
+ * Memory: gyre_pass_bytes, the cache and one arm's rows (each 2 x layers x context x KV width x 4 bytes), and the codecs of all arms, beside the model. Everything happens in a child process, since libllama may abort.
  */
 #ifndef GYRE_EXPERIMENTS_PASS_H
 #define GYRE_EXPERIMENTS_PASS_H
@@ -15,7 +15,7 @@
  * GYRE_E_UNSUPPORTED where the self-test finds that the hook does not see the whole cache. */
 gyre_status gyre_pass_run(const gyre_config *config, gyre_plan *plan, size_t source, const size_t *cells, size_t n_cells, const gyre_run_options *options, gyre_log *log, gyre_error *err);
 
-/* Bytes of logits that a pass holds: the exact run's, and those of the run under way. */
+/* Bytes of logits that a pass holds: the exact run's, and those of the run under way, in the engine's graph and once more as it hands them out. */
 double gyre_pass_bytes(const gyre_plan_model *model);
 
 /* Seconds that a chunk takes: [0] the exact run, and [1..n] arms whose graph gets batches[i] tokens at a time (0: all). One chunk each is run. */

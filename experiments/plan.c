@@ -202,8 +202,9 @@ done:
 
 /* ---- keys ---- */
 
-/* Everything that determines a cell's value, in a fixed order; nothing else. */
-static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, bool validates, char key[GYRE_SHA256_HEX], gyre_error *err)
+/* Everything that determines a cell's value, in a fixed order; nothing else. fitted: in a model, something of the arm is found from rows of the capture that is named beside it. leaves: streams that the arm codes elsewhere and leaves exact at this layer, which have error 0 and 16 bits there. */
+static gyre_status make_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, bool fitted, const char *leaves, bool validates, char key[GYRE_SHA256_HEX],
+                            gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_sha256 *h = NULL;
@@ -211,20 +212,23 @@ static gyre_status make_key(const gyre_config *c, const gyre_source *source, con
     gyre_sha256_add_text(h, GYRE_CELL_SCHEMA " " GYRE_CELL_VERSION);
     gyre_sha256_add_text(h, GYRE_VALUE_CODE);
     if (model != NULL) {
-        gyre_plan_model_key(c, source, model, cell, h);
+        gyre_plan_model_key(c, source, model, cell, fitted, h);
     } else {
         gyre_sha256_add_text(h, source->digest);
         gyre_sha256_add_uint(h, cell->layer);
     }
     gyre_sha256_add_text(h, cell->codec_k);
     gyre_sha256_add_text(h, cell->codec_v);
+    if (leaves[0] != '\0')
+        gyre_sha256_add_text(h, leaves);
     gyre_sha256_add_uint(h, cell->seeded ? c->campaign_seed : 0);
     gyre_sha256_add_uint(h, cell->seed);
     gyre_sha256_add_uint(h, model != NULL ? 0 : source->n_documents);
     for (size_t i = 0; i < source->n_documents && model == NULL; i++)
         gyre_sha256_add_text(h, source->documents[i]);
-    gyre_sha256_add_uint(h, source->n_calibration);
-    for (size_t i = 0; i < source->n_calibration; i++)
+    size_t n_calibration = model == NULL || fitted ? source->n_calibration : 0;
+    gyre_sha256_add_uint(h, n_calibration);
+    for (size_t i = 0; i < n_calibration; i++)
         gyre_sha256_add_text(h, source->calibration[i]);
     gyre_sha256_add_uint(h, validates ? source->n_validation : 0);
     for (size_t i = 0; validates && i < source->n_validation; i++)
@@ -440,6 +444,13 @@ done:
     return st;
 }
 
+/* "k", "v" or "kv" that the whole arm codes and the arm of this layer does not; "" where there is none. */
+static const char *leaves_exact(const gyre_arm *whole, const gyre_arm *here)
+{
+    static const char *const streams[] = {"", "k", "v", "kv"};
+    return streams[(whole->codes[0] && !here->codes[0] ? 1 : 0) + (whole->codes[1] && !here->codes[1] ? 2 : 0)];
+}
+
 static gyre_cell planned_cell(const gyre_plan *plan, size_t source, size_t layer, const gyre_arm_point *p)
 {
     static const char *const streams[] = {"none", "k", "v", "kv"};
@@ -463,6 +474,18 @@ static gyre_cell planned_cell(const gyre_plan *plan, size_t source, size_t layer
     return cell;
 }
 
+/* Is anything of the arm found from rows, at any layer? */
+static bool is_fitted(const gyre_config *c, const gyre_plan_model *m, const gyre_arm *whole)
+{
+    bool fitted = false;
+    for (size_t l = 0; l < m->n_layers; l++) {
+        const gyre_arm *arm = gyre_arm_at(c, whole, (uint32_t)l);
+        for (int s = 0; s < 2; s++)
+            fitted = fitted || (arm->codes[s] && gyre_arm_uses(arm, (gyre_stream)s) != GYRE_FIT_NOTHING);
+    }
+    return fitted;
+}
+
 /* Parameters of other runs, at every layer that the cell is made of. */
 static gyre_status check_cell_fitted(const gyre_config *c, gyre_plan *plan, size_t cell, gyre_error *err)
 {
@@ -472,6 +495,7 @@ static gyre_status check_cell_fitted(const gyre_config *c, gyre_plan *plan, size
         return check_fitted(c, plan, cell, gyre_plan_layer(plan, cell), err);
     for (size_t l = 0; l < s->model->n_layers; l++)
         GYRE_TRY(check_fitted(c, plan, cell, l, err));
+    plan->cell_leaks[cell] = plan->cell_leaks[cell] || (s->model->fit_leaks && is_fitted(c, s->model, &c->points[plan->cell_point[cell]].arm));
 done:
     return st;
 }
@@ -483,6 +507,8 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
     const gyre_plan_source *s = &plan->sources[source];
     const gyre_arm_point *p = &c->points[point];
     gyre_cell model = planned_cell(plan, source, layer, p);
+    bool fitted = s->model != NULL && is_fitted(c, s->model, &p->arm);
+    const gyre_arm *here = s->model != NULL ? &p->arm : gyre_arm_at(c, &p->arm, model.layer);
     char why[GYRE_WHY] = "";
     GYRE_TRY(judge_point(c, plan, source, layer, p, why, err));
     GYRE_TRY(codec_text(c, t, &p->arm, s->model != NULL, model.layer, GYRE_K, &model.codec_k, err));
@@ -495,7 +521,7 @@ static gyre_status fill_cells(const gyre_config *c, gyre_plan *plan, size_t sour
         gyre_cell *cell = &t->cells[*next];
         *cell = model;
         cell->seed = (uint32_t)seed;
-        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, gyre_plan_count_fits(&p->arm, 1).fits > 0, cell->key, err));
+        GYRE_TRY(make_key(c, &t->sources[source], s->model, cell, fitted, leaves_exact(&p->arm, here), gyre_plan_count_fits(here, 1).fits > 0, cell->key, err));
         plan->cell_point[*next] = point;
         plan->cell_layer[*next] = layer;
         if (!why[0])

@@ -26,6 +26,7 @@ typedef struct gyre_plan_model {
     size_t *chunk_text, *chunk_number; /* [n_documents]: which text, and which chunk of it */
     size_t n_layers;          /* of the model */
     gyre_capture *fit;        /* rows that arms are fitted to, of the same model; NULL where there are none */
+    bool fit_leaks;           /* documents of `fit` that arms are fitted to are texts of the model, deliberately */
     size_t *fit_layer;        /* [n_layers]: place in `fit`; SIZE_MAX where it has not the layer */
 } gyre_plan_model;
 
@@ -46,7 +47,7 @@ typedef struct gyre_plan {
     size_t *cell_layer; /* per cell: index into the source's planned layers, or the block */
     gyre_fitted **fitted; /* [point][stream]: results files whose parameters are taken over, or NULL; the first that names a file owns it */
     size_t n_points;
-    bool *cell_leaks; /* per cell: parameters that it takes over were found on documents that it evaluates */
+    bool *cell_leaks; /* per cell: parameters that it takes over, or in a model any, were found on documents that it evaluates */
 } gyre_plan;
 
 /* Opens the captures and makes the plan. The configuration must outlive it. */

@@ -127,6 +127,8 @@ static gyre_status name_texts(gyre_table *t, gyre_plan_model *m, const gyre_conf
         for (size_t j = 0; j < i; j++)
             if (strcmp(m->text_sha256[i], m->text_sha256[j]) == 0)
                 GYRE_FAIL(GYRE_E_CONFIG, "%s and %s are the same text: it would count twice; name one", c->model.texts[j], c->model.texts[i]);
+            else if (strcmp(m->text_names[i], m->text_names[j]) == 0)
+                GYRE_FAIL(GYRE_E_CONFIG, "%s and %s would both be called %s, and chunks are told apart by the names of their texts: rename one", c->model.texts[j], c->model.texts[i], m->text_names[i]);
         used += (size_t)snprintf(paths + used, room - used, "%s%s", i > 0 ? "\n" : "", c->model.texts[i]);
         placed += (size_t)snprintf(digests + placed, m->n_texts * GYRE_SHA256_HEX + 1 - placed, "%s%s", i > 0 ? "\n" : "", m->text_sha256[i]);
     }
@@ -141,17 +143,21 @@ done:
 
 /* ---- what arms are fitted to ---- */
 
-/* The model's own text must not be what arms are fitted to. */
-static gyre_status check_leak(const gyre_config *c, const gyre_plan_source *s, const char *path, gyre_error *err)
+/* The model's own text must not be what arms are fitted to, unless `leak: deliberate` (fit_leaks). */
+static gyre_status check_leak(const gyre_config *c, gyre_plan_source *s, const char *path, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_capture_data *info = gyre_capture_info(s->model->fit);
     for (int u = GYRE_USE_CALIBRATE; u <= GYRE_USE_VALIDATE; u++)
         for (size_t i = 0; i < s->split.use[u].count; i++)
-            for (size_t j = 0; j < s->model->n_texts; j++)
-                if (strcmp(info->documents[s->split.use[u].index[i]].sha256, s->model->text_sha256[j]) == 0 && !c->leak)
+            for (size_t j = 0; j < s->model->n_texts; j++) {
+                if (strcmp(info->documents[s->split.use[u].index[i]].sha256, s->model->text_sha256[j]) != 0)
+                    continue;
+                s->model->fit_leaks = s->model->fit_leaks || u == GYRE_USE_CALIBRATE; /* in a model nothing is chosen by validation */
+                if (!c->leak)
                     GYRE_FAIL(GYRE_E_CONFIG, "document '%s' of %s, which arms are fitted to, is the text %s: take another text, or say leak: deliberate", info->documents[s->split.use[u].index[i]].name,
                               path, s->model->texts[j]);
+            }
 done:
     return st;
 }
@@ -364,7 +370,7 @@ done:
     return st;
 }
 
-void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *m, const gyre_cell *cell, gyre_sha256 *h)
+void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *m, const gyre_cell *cell, bool fitted, gyre_sha256 *h)
 {
     gyre_sha256_add_text(h, "model");
     gyre_sha256_add_text(h, source->model_sha256);
@@ -375,6 +381,6 @@ void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const 
         gyre_sha256_add_text(h, m->text_sha256[m->chunk_text[i]]);
         gyre_sha256_add_uint(h, m->chunk_number[i]);
     }
-    gyre_sha256_add_text(h, m->fit_digest);
+    gyre_sha256_add_text(h, fitted ? m->fit_digest : "");
     gyre_sha256_add_uint(h, c->model.round_queries);
 }

@@ -27,7 +27,7 @@ void gyre_plan_model_free(gyre_plan_model *model);
 /* Why the arm does not apply to the model; "" when it does. */
 gyre_status gyre_plan_model_applies(const gyre_config *c, const gyre_plan_source *s, const gyre_arm_point *p, char why[GYRE_WHY], gyre_error *err);
 
-/* What a block's values depend on beside the arm: model, engine, chunks, what is fitted to. */
-void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, gyre_sha256 *h);
+/* What a block's values depend on beside the arm: model, engine, chunks, and where something is fitted to it the capture. */
+void gyre_plan_model_key(const gyre_config *c, const gyre_source *source, const gyre_plan_model *model, const gyre_cell *cell, bool fitted, gyre_sha256 *h);
 
 #endif

@@ -152,7 +152,7 @@ bool gyre_run_active(const char *folder)
 {
     char path[PATH_BYTES];
     (void)snprintf(path, sizeof path, "%s/.lock", folder);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool active = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
     if (fd >= 0)
         (void)close(fd);

@@ -24,10 +24,10 @@ static bool cut(char *line, char *field[FIELDS])
         field[n++] = p;
         p += strcspn(p, "\t");
         if (*p == '\0')
-            break;
+            return n == FIELDS;
         *p = '\0';
     }
-    return n == FIELDS;
+    return false;
 }
 
 /* Two cells of the plan may share a key and its file: each counts, the time of the file once. */
@@ -83,9 +83,9 @@ static void show(const char *folder, const tally *t)
     if (left > 0 && t->ok > 0) {
         (void)printf("the cells that are done took ");
         show_time(t->wall_s);
-        (void)printf(" of one job; at that rate the rest takes about ");
+        (void)printf(", added up; at that rate the rest takes about ");
         show_time(t->wall_s / (double)t->ok * (double)left);
-        (void)printf("\n");
+        (void)printf(" (cells of captures: of one job)\n");
     }
 }
 

@@ -181,14 +181,16 @@ static gyre_status fill_blocks(gyre_table *table, const gyre_source *s, size_t m
 {
     gyre_status st = GYRE_OK;
     size_t *count = NULL, n = s->n_layers * out->n_seeds;
-    double bits = 0.0;
+    double bits = 0.0, chunks = 0.0;
     GYRE_NEW(&count, out->n_documents);
     GYRE_TRY(gyre_table_keep(table, out->n_seeds * out->n_documents, sizeof *out->values, &out->values, err));
     for (size_t seed = 0; seed < out->n_seeds && out->status == OK; seed++)
         GYRE_TRY(fill_seed(table, s, metric, logarithm, grid + seed, out->values + seed * out->n_documents, count, out, err));
-    for (size_t i = 0; i < n; i++)
-        bits += grid[i]->total_bits;
-    out->total_bits = bits / (double)n;
+    for (size_t i = 0; i < n; i++) {
+        chunks += (double)grid[i]->n_documents; /* the last block may have fewer */
+        bits += (grid[i]->total_bits - bits) * (double)grid[i]->n_documents / chunks;
+    }
+    out->total_bits = bits;
     if (out->status != OK)
         out->values = NULL;
 done:

@@ -40,7 +40,7 @@ typedef struct gyre_arm_units {
     bool seeded;
     size_t n_seeds, n_documents, n_layers; /* documents: units; of a model source chunks or texts, and n_layers is 1 */
     double *values;           /* [layer][seed][document]: means over heads, layers in the source's order; kept by the table; NULL unless OK */
-    double total_bits;        /* mean over layers (blocks) and seeds */
+    double total_bits;        /* mean over layers (chunks) and seeds */
 } gyre_arm_units;
 
 /* metric: index in the table; logarithm: f = log. */

@@ -103,6 +103,8 @@ static gyre_status difference(gyre_table *keeper, const gyre_cell *a, const gyre
     *reason = NULL;
     if (strcmp(a->streams, b->streams) != 0)
         GYRE_TRY(keep_text(keeper, reason, err, "another arm of the same name: it codes %s in the capture's results and %s in the model's", a->streams, b->streams));
+    else if (strstr(b->codec_k, ";layers ") != NULL) /* the model's cells tell all layers, the capture's one each */
+        GYRE_TRY(keep_text(keeper, reason, err, "it leaves layers to other arms (`layers`): such arms are not joined"));
     else if (strcmp(a->codec_k, b->codec_k) != 0)
         GYRE_TRY(keep_text(keeper, reason, err, "another codec of keys: %.200s in the capture's results, %.200s in the model's", a->codec_k, b->codec_k));
     else if (strcmp(a->codec_v, b->codec_v) != 0)

@@ -1,7 +1,7 @@
 /* Does an error of the cache order arms as the model does? The arms of a capture's results against the same arms inside the model.
  *
  * An arm is on both sides when the model (model_sha256), the name, the grid point, the streams and the codecs agree. Rows are for arms that code the same streams, all grid points together and
- * each by itself. Of every arm a row takes two means, over fixed layers and heads, documents and seeds for the metric of the capture, chunks and seeds for the model:
+ * each by itself. Arms with `layers` of their own are left out. Of every arm a row takes two means, over fixed layers and heads, documents and seeds for the metric of the capture, chunks and seeds for the model:
  *
  *   x_a = mean_sj u_a[s][j]      y_a = mean_sc v_a[s][c]      rho, tau: rank correlations (stats/rank.h) of (x_a, y_a) over the arms a of the row
  *

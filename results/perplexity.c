@@ -102,7 +102,7 @@ static gyre_status gather(const gyre_table *t, size_t first, gyre_token *tokens,
                       c->first_document + c->n_documents, s->n_documents, s->n_scored);
         memcpy(tokens + c->first_document * s->n_scored, c->tokens, c->n_tokens * sizeof *tokens);
         chunks += c->n_documents;
-        *bits += c->total_bits;
+        *bits += (c->total_bits - *bits) * (double)c->n_documents / (double)chunks; /* the last block may have fewer */
         cells++;
     }
     bool complete = cells == s->n_layers;
@@ -112,7 +112,6 @@ static gyre_status gather(const gyre_table *t, size_t first, gyre_token *tokens,
         GYRE_FAIL(GYRE_E_INTERNAL, "the %zu blocks of %s do not tile the %zu chunks of their source once", cells, t->cells[first].arm, s->n_documents);
     if (complete)
         *n = chunks * s->n_scored;
-    *bits /= (double)cells;
 done:
     return st;
 }

@@ -20,7 +20,7 @@
 typedef struct arm_point {
     size_t source;
     const char *arm, *point, *streams;
-    double payload_bits, total_bits, read_bits; /* mean over the cells that are OK; NaN without any */
+    double payload_bits, total_bits, read_bits; /* mean over the cells that are OK (blocks: by their chunks); NaN without any */
 } arm_point;
 
 static bool same(const arm_point *a, const gyre_cell *c)
@@ -50,10 +50,11 @@ static gyre_status list_arms(const gyre_table *table, arm_point **out, size_t *c
                 (*count)++;
             }
             if (c->status == GYRE_CELL_OK) {
-                a->payload_bits += c->payload_bits;
-                a->total_bits += c->total_bits;
-                a->read_bits += c->read_bits;
-                cells[k]++;
+                size_t weight = table->sources[source].kind == GYRE_SOURCE_MODEL ? c->n_documents : 1;
+                a->payload_bits += c->payload_bits * (double)weight;
+                a->total_bits += c->total_bits * (double)weight;
+                a->read_bits += c->read_bits * (double)weight;
+                cells[k] += weight;
             }
         }
     for (size_t k = 0; k < *count; k++) {

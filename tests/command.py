@@ -598,6 +598,27 @@ def test_leak():
     check("LEAK" not in gyre("report", "for_help/results.h5").out, "no leak, no mark")
 
 
+def test_layers():
+    """Layers that an arm leaves exact: their errors and bits are the arm's, so no other arm's cell is taken for them; and what is learned there depends on who validates."""
+    sym = "{quantizer: {sym: {bits: 4}}}"
+    arms = f"arms:\n  exact: {{}}\n  keys: {{k: {sym}, layers: {{0: exact}}}}\n  both: {{both: {sym}, layers: {{0: exact}}}}\n  also: {{both: {sym}, layers: {{0: exact}}}}"
+    path = config("layers.yaml", source="source: {capture: tiny.h5}", arms=arms, grid=None, compare=None, metrics="metrics: [nmse]")
+    a = good("layers left exact", ["run", path, "--out", "layers"])
+    wanted = digest(os.path.join(WORK, "layers", "results.h5"))
+    b = good("the same again", ["run", path, "--out", "layers"])
+    check(a.out == b.out and digest(os.path.join(WORK, "layers", "results.h5")) == wanted, f"a second run reads what the first computed: {a.out}, {b.out}")
+    with h5py.File(os.path.join(WORK, "layers", "results.h5")) as f:
+        bits = {(n, l): x for n, l, x in zip(f["cells/arm"].asstr()[:], f["cells/layer"][:], f["cells/payload_bits"][:])}
+        keys = {(n, l): x for n, l, x in zip(f["cells/arm"].asstr()[:], f["cells/layer"][:], f["cells/key"].asstr()[:])}
+    check([bits[n, 0] for n in ("exact", "keys", "both", "also")] == [32, 16, 16, 16], f"bits of layer 0: {bits}")
+    check(len({keys["exact", 0], keys["keys", 0], keys["both", 0]}) == 3 and keys["both", 0] == keys["also", 0], f"keys of layer 0: {keys}")
+    arms = f"arms:\n  plain: {{k: {sym}, layers: {{0: learned}}}}\n  learned: {{k: {{chain: [{{householder: {{k: 2, learn: true}}}}], quantizer: {{sym: {{bits: 4}}}}, fit: {{steps: 4, every: 2, batch: 40}}}}}}"
+    first = config("layers.yaml", source="source: {capture: tiny.h5, calibration: [text0], validation: [text1], evaluation: [text4, text5]}", arms=arms, grid=None, compare=None, metrics="metrics: [nmse]")
+    good("a layer that learns", ["run", first, "--out", "learning"])
+    a = good("another validation document", ["run", first, "--set", "source.validation=[text2]", "--out", "learning"])
+    check(re.search("6 cells computed, 2 found", a.err), f"all but the second layer of the plain arm learn, of two seeds each: {a.err}")
+
+
 def test_fits():
     """Arms that learn: what they ask of documents, where they come from, what stops them."""
     learned = "{chain: [{householder: {k: 2, learn: true}}], quantizer: {sym: {bits: 4}}%s}"

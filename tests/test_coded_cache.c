@@ -204,11 +204,6 @@ static void make_layers(const fixture *f, const arm *a, gyre_coded_layer layers[
             c->group[c->n] = (gyre_codec_group){a->joint ? 2 : 1, {(gyre_stream)s, GYRE_V}};
             c->codec[c->n++] = codec_of(f, a, l, (gyre_stream)s, a->joint ? 2 : 1, a->quantizer[s]);
         }
-        for (size_t s = 0; s < 2; s++) {
-            layers[l].window[s] = a->window[s];
-            layers[l].sink[s] = a->sink[s];
-            layers[l].row_by_row[s] = c->n > 0 && gyre_codec_token_local(c->codec[c->n == 2 ? s : 0]);
-        }
     }
 }
 
@@ -399,7 +394,7 @@ static void check_writes(const arm *a, const gyre_coded_layer *layers, size_t n,
             for (size_t t = 0; t < n; t++) {
                 size_t last = (n - 1) / batch * batch, times = seen.count[s][l][t];
                 bool wanted = codes(a, l, (gyre_stream)s) && is_coded(a, (gyre_stream)s, t, last);
-                if ((times > 0) != wanted || (layers[l].row_by_row[s] && times > 1))
+                if ((times > 0) != wanted || (times > 1 && gyre_codec_token_local(layers[l].codecs.codec[layers[l].codecs.n == 2 ? s : 0])))
                     fail_msg("arm %zu, batches of %zu: layer %u, stream %zu, row %zu was written %zu times", which, batch, l, s, t, times);
             }
 }

@@ -9,6 +9,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@
 #include "core/h5.h"
 #include "engine/capture.h"
 #include "engine/capture_command.h"
+#include "engine/child.h"
 #include "engine/engine.h"
 #include "tensors/capture.h"
 #include "tests/tiny_gguf.h"
@@ -625,6 +627,27 @@ static void the_command_refuses(void **state)
     assert_non_null(strstr(err.message, "scripts/fetch-model"));
 }
 
+/* ---- children ---- */
+
+static gyre_status wait_for_ever(void *user, gyre_error *err)
+{
+    (void)user;
+    (void)err;
+    while (pause() != 0)
+        continue;
+    return GYRE_OK;
+}
+
+/* The signal came before the child was there, so that no call of the parent is interrupted by it. */
+static void a_stop_from_before_ends_the_child(void **state)
+{
+    (void)state;
+    gyre_error err = {0};
+    const volatile sig_atomic_t stop = 1;
+    assert_int_equal(gyre_child_run(wait_for_ever, NULL, "waiting", &stop, &err), GYRE_E_INTERRUPTED);
+    assert_non_null(strstr(err.message, "waiting"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -641,6 +664,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_command_captures_a_list, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_command_refuses, set_up, tear_down),
+        cmocka_unit_test(a_stop_from_before_ends_the_child),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }
