@@ -7,7 +7,7 @@
 
 static const char *const source_keys[] = {"capture", "layers", "calibration", "validation", "evaluation", "leak", "model", "text", "context", "chunks", "first", "block", "queries", "descriptive", NULL};
 static const char *const model_keys[] = {"text", "context", "chunks", "first", "block", "queries", "descriptive", NULL};
-enum { CONTEXT = 512, CONTEXT_MOST = 1 << 20, CHUNKS_MOST = 1 << 24, BLOCK = 4 };
+enum { CONTEXT = 512, CONTEXT_LEAST = 16, CONTEXT_MOST = 1 << 20, CHUNKS_MOST = 1 << 24, BLOCK = 4 };
 
 /* ---- models ---- */
 
@@ -62,7 +62,7 @@ static void read_model(gyre_config *c, const gyre_yaml_node *source)
         for (size_t j = 0; j < i; j++)
             if (strcmp(m->texts[i], m->texts[j]) == 0)
                 gyre_yaml_fault(c->yaml, gyre_yaml_get(source, "text"), "source.text", "'%.100s' stands twice: it would count twice", m->texts[i]);
-    read_count(c, source, "context", 8, CONTEXT_MOST, &m->context);
+    read_count(c, source, "context", CONTEXT_LEAST, CONTEXT_MOST, &m->context);
     if (m->context % 2 != 0)
         gyre_yaml_fault(c->yaml, gyre_yaml_get(source, "context"), "source.context", "an even number is wanted: the second half of a chunk is scored");
     if (chunks != NULL && !(chunks->kind == GYRE_YAML_SCALAR && strcmp(chunks->text, "all") == 0))
