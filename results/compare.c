@@ -39,8 +39,7 @@ static bool listed(const char *list, const char *item, size_t n)
     return false;
 }
 
-/* Are all grid values of `own` among those of `point`? */
-static bool within(const char *own, const char *point)
+bool gyre_point_within(const char *own, const char *point)
 {
     for (const char *p = own; *p != '\0';) {
         size_t length = strcspn(p, ",");
@@ -53,7 +52,7 @@ static bool within(const char *own, const char *point)
 
 static bool belongs(const gyre_cell *cell, size_t source, const char *arm, const char *point)
 {
-    return cell->source == source && strcmp(cell->arm, arm) == 0 && within(cell->point, point);
+    return cell->source == source && strcmp(cell->arm, arm) == 0 && gyre_point_within(cell->point, point);
 }
 
 static size_t layer_place(const gyre_source *source, uint32_t layer)

@@ -33,6 +33,9 @@
 /* Fills the second half of every comparison of the table. Errors: memory, and GYRE_E_CONFIG for a margin or alpha that means nothing. */
 gyre_status gyre_compare(gyre_table *table, gyre_error *err);
 
+/* Are all grid values of `own` among those of `point`? */
+bool gyre_point_within(const char *own, const char *point);
+
 /* What one arm at one point of one source gives to a comparison. */
 typedef struct gyre_arm_units {
     const char *status;       /* "OK", or the status that a comparison with this arm has */

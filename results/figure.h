@@ -26,8 +26,10 @@
 #define GYRE_FIGURE_LIST(X)                                                                                                    \
     X(error_bits)                                                                                                              \
     X(forest)                                                                                                                  \
+    X(layers)                                                                                                                  \
     X(order)                                                                                                                   \
     X(pareto)                                                                                                                  \
+    X(seeds)                                                                                                                   \
     X(training)
 
 #define GYRE_FIGURE_ALPHA 0.05   /* intervals of single arms */
@@ -100,6 +102,13 @@ void gyre_text_fit(const char *text, double size, double width, char *out);
 /* A text with its middle at height y, and x its left end, middle or right end. Belongs to the next panel drawn. */
 void gyre_draw_text(gyre_page *page, double x, double y, gyre_align align, double size, const char *colour, const char *text);
 
+/* A filled box, a line and a point of gnuplot's type in inches from the upper left corner. They belong to the next panel drawn. */
+void gyre_draw_box(gyre_page *page, double x0, double x1, double y0, double y1, const char *colour);
+void gyre_draw_line(gyre_page *page, double x0, double y0, double x1, double y1, double width, const char *colour);
+void gyre_draw_mark(gyre_page *page, double x, double y, int type, double size, const char *colour);
+/* Draws what waits for a panel, without one. */
+void gyre_draw_now(gyre_page *page);
+
 /* One field of a CSV line (RFC 4180), `end` after it; a number that is not finite is empty. */
 void gyre_csv_text(FILE *csv, const char *text, char end);
 /* "deliberate" where calibration overlaps evaluation, or an arm was fitted to evaluation documents (gyre_arm_leaks), else "none". */
@@ -154,6 +163,23 @@ void gyre_draw_sample(gyre_page *page, double x, double y, gyre_arm_style style,
  * Returns the number of lines. page NULL only counts. */
 #define GYRE_LEGEND_LINE 0.16
 size_t gyre_draw_legend(gyre_page *page, const gyre_figure_book *book, double x, double y, double width, const char *const *arms, size_t n);
+
+/* ---- fields ---- */
+
+/* Arms that code the same streams at one grid point of one source, seen by one metric. */
+typedef struct gyre_field {
+    size_t source, metric;
+    const char *streams, *point;
+    bool compared;             /* some comparison is about it */
+    const gyre_summary **arms; /* those that have a mean, in plan order; kept by the table */
+    size_t n_arms;
+} gyre_field;
+
+/* What a source's figures of arms are about: what is compared there; where nothing is, one metric for each stream and point. Kept by the table. */
+gyre_status gyre_fields_get(gyre_figure_book *book, size_t source, gyre_field **out, size_t *count, gyre_error *err);
+
+/* Pages that a figure of one source takes: where things are compared, and where the choice was the program's. What is beyond is named in the CSV file. */
+enum { GYRE_PAGES_COMPARED = 4, GYRE_PAGES_CHOSEN = 1 };
 
 /* ---- caption ---- */
 

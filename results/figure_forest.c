@@ -236,23 +236,6 @@ static double sy(const gyre_page *page, double y)
     return 1.0 - y / page->height;
 }
 
-static void box(const gyre_page *page, double x0, double x1, double y0, double y1, const char *colour)
-{
-    (void)fprintf(page->plot, "set object rectangle from screen %.6f,%.6f to screen %.6f,%.6f fc rgb '%s' fs solid noborder behind\n", sx(x0),
-                  sy(page, y1), sx(x1), sy(page, y0), colour);
-}
-
-static void line(const gyre_page *page, double x0, double x1, double y, double width, const char *colour)
-{
-    (void)fprintf(page->plot, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead lw %.3g lc rgb '%s' front\n", sx(x0), sy(page, y), sx(x1), sy(page, y), width,
-                  colour);
-}
-
-static void mark(const gyre_page *page, double x, double y, int type, double size, const char *colour)
-{
-    (void)fprintf(page->plot, "set label '' at screen %.6f,%.6f point pt %d ps PS*%.3g lw 1 lc rgb '%s' front\n", sx(x), sy(page, y), type, size, colour);
-}
-
 /* The layer that differs most: hollow, its name on the side away from no difference where there is room. */
 static void draw_worst(const forest_panel *p, const gyre_comparison *c, double y)
 {
@@ -263,9 +246,9 @@ static void draw_worst(const forest_panel *p, const gyre_comparison *c, double y
     if (isfinite(c->worst_low) && isfinite(c->worst_high)) {
         left = at_x(p, shown(c, c->worst_low));
         right = at_x(p, shown(c, c->worst_high));
-        line(p->page, left, right, y, 0.7, "#8A8A8A");
+        gyre_draw_line(p->page, left, y, right, y, 0.7, "#8A8A8A");
     }
-    mark(p->page, x, y, 6, 0.42, "#6E6E6E");
+    gyre_draw_mark(p->page, x, y, 6, 0.42, "#6E6E6E");
     (void)snprintf(name, sizeof name, "layer %u", c->worst_layer);
     double after = fmax(right, x + 0.04) + 0.04, before = fmin(left, x - 0.04) - 0.04, w = gyre_text_width(name, 5.0);
     bool to_right = c->worst_estimate >= 0.0 ? after + w < p->place.x + p->place.w : before - w < p->place.x;
@@ -278,9 +261,9 @@ static void draw_tested(const forest_panel *p, const gyre_comparison *c, double 
     const char *colour = verdict_colour(c);
     double above = y - 0.2 * ROW, below = y + 0.24 * ROW;
     if (c->has_margin)
-        box(p->page, at_x(p, c->ratio ? 1.0 / c->margin : -c->margin), at_x(p, c->margin), y - 0.5 * ROW, y + 0.5 * ROW, "#DCE6EE");
-    line(p->page, at_x(p, shown(c, c->ci_low)), at_x(p, shown(c, c->ci_high)), above, 1.6, colour);
-    mark(p->page, at_x(p, shown(c, c->estimate)), above, 7, 0.62, colour);
+        gyre_draw_box(p->page, at_x(p, c->ratio ? 1.0 / c->margin : -c->margin), at_x(p, c->margin), y - 0.5 * ROW, y + 0.5 * ROW, "#DCE6EE");
+    gyre_draw_line(p->page, at_x(p, shown(c, c->ci_low)), above, at_x(p, shown(c, c->ci_high)), above, 1.6, colour);
+    gyre_draw_mark(p->page, at_x(p, shown(c, c->estimate)), above, 7, 0.62, colour);
     draw_worst(p, c, below);
     estimate_text(c, text, sizeof text);
     double size = fmin(6.0, 6.0 * (VERDICT - ESTIMATE - 0.08) / gyre_text_width(text, 6.0)); /* long numbers shrink: a cut one would be another number */
@@ -295,7 +278,7 @@ static void draw_untested(const forest_panel *p, const gyre_comparison *c, doubl
     char text[2 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     (void)snprintf(text, sizeof text, "%s: %s", c->status, c->reason);
     gyre_text_fit(text, 6.0, P_RIGHT - AXIS_LEFT - 0.1, fitted);
-    box(p->page, AXIS_LEFT, P_RIGHT, y - 0.5 * ROW, y + 0.5 * ROW, "#F7F7F7");
+    gyre_draw_box(p->page, AXIS_LEFT, P_RIGHT, y - 0.5 * ROW, y + 0.5 * ROW, "#F7F7F7");
     gyre_draw_text(p->page, AXIS_LEFT + 0.06, y, GYRE_LEFT, 6.0, UNTESTED, fitted);
 }
 
@@ -320,7 +303,7 @@ static void draw_group(const forest_panel *p, const gyre_comparison *c, double y
     char text[4 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     group_text(p->table, c, text, sizeof text);
     gyre_text_fit(text, 6.5, P_RIGHT - GYRE_FIGURE_MARGIN - 0.08, fitted);
-    box(p->page, GYRE_FIGURE_MARGIN, P_RIGHT, y - 0.5 * GROUP, y + 0.5 * GROUP, "#ECECEC");
+    gyre_draw_box(p->page, GYRE_FIGURE_MARGIN, P_RIGHT, y - 0.5 * GROUP, y + 0.5 * GROUP, "#ECECEC");
     gyre_draw_text(p->page, GYRE_FIGURE_MARGIN + 0.04, y, GYRE_LEFT, 6.5, GYRE_INK, fitted);
 }
 
@@ -382,10 +365,7 @@ static void draw_list(gyre_page *page, const forest_row *rows, size_t n, double 
         gyre_text_fit(text, 6.0, P_RIGHT - reason, fitted);
         gyre_draw_text(page, reason, middle, GYRE_LEFT, 6.0, UNTESTED, fitted);
     }
-    const gyre_panel none = { AXIS_LEFT, y + HEAD, AXIS_WIDTH, LISTED };
-    gyre_panel_place(page, &none);
-    (void)fputs("set xrange [0:1]\nset yrange [0:1]\nunset logscale\nunset border\nunset tics\nunset grid\nplot NaN notitle\n", page->plot);
-    gyre_panel_done(page);
+    gyre_draw_now(page);
 }
 
 /* ---- pages ---- */

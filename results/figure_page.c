@@ -151,6 +151,33 @@ void gyre_draw_text(gyre_page *page, double x, double y, gyre_align align, doubl
                   1.0 - y / page->height, names[align], size, colour);
 }
 
+static double screen_x(double x)
+{
+    return x / GYRE_FIGURE_WIDTH;
+}
+
+static double screen_y(const gyre_page *page, double y)
+{
+    return 1.0 - y / page->height;
+}
+
+void gyre_draw_box(gyre_page *page, double x0, double x1, double y0, double y1, const char *colour)
+{
+    (void)fprintf(page->plot, "set object rectangle from screen %.6f,%.6f to screen %.6f,%.6f fc rgb '%s' fs solid noborder behind\n", screen_x(x0),
+                  screen_y(page, y1), screen_x(x1), screen_y(page, y0), colour);
+}
+
+void gyre_draw_line(gyre_page *page, double x0, double y0, double x1, double y1, double width, const char *colour)
+{
+    (void)fprintf(page->plot, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead lw %.3g lc rgb '%s' front\n", screen_x(x0), screen_y(page, y0), screen_x(x1),
+                  screen_y(page, y1), width, colour);
+}
+
+void gyre_draw_mark(gyre_page *page, double x, double y, int type, double size, const char *colour)
+{
+    (void)fprintf(page->plot, "set label '' at screen %.6f,%.6f point pt %d ps PS*%.3g lw 1 lc rgb '%s' front\n", screen_x(x), screen_y(page, y), type, size, colour);
+}
+
 const char *gyre_csv_leak(const gyre_table *table, size_t source, const char *arm, const char *point)
 {
     return table->sources[source].leak || gyre_arm_leaks(table, source, arm, point) ? "deliberate" : "none";
@@ -189,4 +216,12 @@ void gyre_panel_place(gyre_page *page, const gyre_panel *p)
 void gyre_panel_done(gyre_page *page)
 {
     (void)fputs("unset label\nunset arrow\nunset object\n", page->plot);
+}
+
+void gyre_draw_now(gyre_page *page)
+{
+    const gyre_panel whole = { 0.0, 0.0, GYRE_FIGURE_WIDTH, page->height };
+    gyre_panel_place(page, &whole);
+    (void)fputs("set xrange [0:1]\nset yrange [0:1]\nunset logscale\nunset border\nunset tics\nunset grid\nplot NaN notitle\n", page->plot);
+    gyre_panel_done(page);
 }
