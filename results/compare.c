@@ -345,6 +345,7 @@ done:
 
 static void clear(gyre_comparison *c, const gyre_source *source)
 {
+    gyre_comparison_defaults(c);
     c->status = DEGENERATE;
     c->reason = c->test = c->verdict = "";
     c->n_seeds = c->n_documents = 0;
