@@ -22,6 +22,9 @@
 #include "core/status.h"
 #include "stats/verdict.h"
 
+/* Both tails of the noncentral t at x. GYRE_E_RANGE for numbers that are not finite or df that are not above 0. */
+gyre_status gyre_noncentral_t(double x, double df, double noncentrality, double *below, double *above, gyre_error *err);
+
 /* Of the two-sided t at alpha. GYRE_E_CONFIG for an alpha outside (0, 1/2), GYRE_E_RANGE for se or df that are not above 0 or an effect that is not finite. */
 gyre_status gyre_power_t(double effect, double se, double df, double alpha, double *power, gyre_error *err);
 
