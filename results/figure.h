@@ -29,6 +29,7 @@
     X(layers)                                                                                                                  \
     X(order)                                                                                                                   \
     X(pareto)                                                                                                                  \
+    X(power)                                                                                                                   \
     X(seeds)                                                                                                                   \
     X(training)
 

@@ -17,8 +17,9 @@
 
 #define TITLE 0.56     /* of the page, with the colour bar */
 #define HEAD 0.34      /* above a panel: the pair, the metric and the point */
-#define FOOT 0.36      /* below: layers */
-#define LEFT 0.3       /* of a panel: heads */
+#define FOOT 0.22      /* below: layers */
+#define LISTED 0.13    /* a pair that cannot be drawn */
+#define LEFT 0.38      /* of a panel: heads */
 #define CELL_WIDTH 0.44
 #define CELL_HEIGHT 0.17
 #define CELLS_HEIGHT 1.5 /* of a panel at most */
@@ -26,18 +27,21 @@
 #define PAGE_HEIGHT 10.0
 #define SCALE_END 3.0
 
+enum { MOST_LISTED = 12 };
+
 typedef struct heat {
     const char *arm, *against, *point;
     size_t metric, row, column, page;
     double alpha;
-    bool shown; /* its values were taken; the rest is beyond the last page */
+    bool shown; /* on a page; the rest is beyond the last, or has no gains */
+    bool exploratory;
     gyre_gains gains;
 } heat;
 
 typedef struct heat_map {
     gyre_figure_book *book;
     bool compared; /* the pairs are those of comparisons */
-    size_t source, columns, rows_a_page, pages, most_heads, beyond;
+    size_t source, columns, rows_a_page, pages, most_heads, beyond, left_out, undrawn; /* undrawn: pairs without gains */
     double cell_w, cell_h, panel_w, row_h, end; /* end: of the scale */
     heat *heats;
     size_t n;
@@ -91,12 +95,10 @@ static bool same_pair(const heat *a, const heat *b)
     return a->metric == b->metric && strcmp(a->arm, b->arm) == 0 && strcmp(a->against, b->against) == 0;
 }
 
-/* Panels in rows and rows in pages. A pair at several points begins a row, so that points stand below each other. */
-static void place_heats(heat_map *m)
+static void measure(heat_map *m)
 {
     const gyre_source *s = &m->book->table->sources[m->source];
     const double width = GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN;
-    size_t row = 0, column = 0;
     m->most_heads = 1;
     for (size_t l = 0; l < s->n_layers; l++)
         m->most_heads = s->n_heads[l] > m->most_heads ? s->n_heads[l] : m->most_heads;
@@ -106,43 +108,60 @@ static void place_heats(heat_map *m)
     m->cell_h = fmin(CELL_HEIGHT, CELLS_HEIGHT / (double)m->most_heads);
     m->row_h = HEAD + m->cell_h * (double)m->most_heads + FOOT;
     m->rows_a_page = (size_t)fmax(1.0, floor(PAGE_HEIGHT / m->row_h));
+}
+
+/* Panels in rows and rows in pages. A pair at several points begins a row, so that points stand below each other. */
+static void place_heats(heat_map *m)
+{
+    size_t row = 0, column = 0;
+    const heat *last = NULL;
     for (size_t i = 0; i < m->n; i++) {
-        bool several = i + 1 < m->n && same_pair(&m->heats[i], &m->heats[i + 1]), begins = i > 0 && !same_pair(&m->heats[i], &m->heats[i - 1]);
-        if (column == m->columns || (column > 0 && begins && (several || (i > 1 && same_pair(&m->heats[i - 1], &m->heats[i - 2]))))) {
+        heat *h = &m->heats[i];
+        bool several = (i + 1 < m->n && same_pair(h, &m->heats[i + 1])) || (last != NULL && last->column > 0 && same_pair(last, last - 1));
+        if (h->gains.gains == NULL)
+            continue;
+        if (column == m->columns || (column > 0 && several && !same_pair(h, last))) {
             row++;
             column = 0;
         }
-        m->heats[i].page = row / m->rows_a_page;
-        m->heats[i].row = row % m->rows_a_page;
-        m->heats[i].column = column++;
-        m->heats[i].shown = m->heats[i].page < (m->compared ? GYRE_PAGES_COMPARED : GYRE_PAGES_CHOSEN);
-        if (m->heats[i].shown)
-            m->pages = m->heats[i].page + 1;
+        h->page = row / m->rows_a_page;
+        h->row = row % m->rows_a_page;
+        h->column = column++;
+        h->shown = h->page < (m->compared ? GYRE_PAGES_COMPARED : GYRE_PAGES_CHOSEN);
+        m->left_out += !h->shown;
+        if (h->shown)
+            m->pages = h->page + 1;
+        last = h;
     }
 }
 
 static gyre_status fill_heats(heat_map *m, gyre_error *err)
 {
-    static const double ends[] = { 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, SCALE_END };
     gyre_status st = GYRE_OK;
-    double most = 0.0;
     for (size_t i = 0; i < m->n; i++) {
         heat *h = &m->heats[i];
-        if (!h->shown)
-            continue;
         GYRE_TRY(gyre_gains_get(m->book->table, m->source, h->arm, h->against, h->point, h->metric, h->alpha, &h->gains, err));
-        for (size_t k = 0; k < h->gains.count; k++)
-            most = fmax(most, fabs(h->gains.gains[k].log2.mean));
+        m->undrawn += h->gains.gains == NULL;
     }
+done:
+    return st;
+}
+
+/* The scale ends at the least round number that holds all gains on the pages. */
+static void choose_end(heat_map *m)
+{
+    static const double ends[] = { 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, SCALE_END };
+    double most = 0.0;
+    for (size_t i = 0; i < m->n; i++)
+        for (size_t k = 0; k < m->heats[i].gains.count && m->heats[i].shown; k++)
+            most = fmax(most, fabs(m->heats[i].gains.gains[k].log2.mean));
     m->end = SCALE_END;
     for (size_t i = sizeof ends / sizeof *ends; i-- > 0;)
         if (ends[i] >= most)
             m->end = ends[i];
     for (size_t i = 0; i < m->n; i++)
-        for (size_t k = 0; k < m->heats[i].gains.count; k++)
+        for (size_t k = 0; k < m->heats[i].gains.count && m->heats[i].shown; k++)
             m->beyond += fabs(m->heats[i].gains.gains[k].log2.mean) > m->end;
-done:
-    return st;
 }
 
 /* ---- colours ---- */
@@ -231,8 +250,8 @@ static void draw_axes(const heat_map *m, gyre_page *page, double x, double y)
         (void)snprintf(text, sizeof text, "%zu", h);
         gyre_draw_text(page, x - 0.04, y + ((double)h + 0.5) * m->cell_h, GYRE_RIGHT, 5.5, GYRE_INK, text);
     }
-    gyre_draw_text(page, x, bottom + 0.18, GYRE_LEFT, 5.5, GYRE_GREY, "layer");
-    gyre_draw_text(page, x - LEFT + 0.06, y + 0.5 * m->cell_h * (double)m->most_heads, GYRE_UPWARD, 5.5, GYRE_GREY, m->most_heads > 1 ? "head" : "");
+    gyre_draw_text(page, x - 0.04, bottom + 0.07, GYRE_RIGHT, 5.5, GYRE_GREY, "layer");
+    gyre_draw_text(page, x - 0.19, y + 0.5 * m->cell_h * (double)m->most_heads, GYRE_UPWARD, 5.5, GYRE_GREY, m->most_heads > 1 ? "head" : "");
 }
 
 static void draw_heat(const heat_map *m, gyre_page *page, const heat *h)
@@ -247,12 +266,6 @@ static void draw_heat(const heat_map *m, gyre_page *page, const heat *h)
     (void)snprintf(text, sizeof text, "%s%s%s", metric, point[0] != '\0' ? " \xC2\xB7 " : "", point);
     gyre_text_fit(text, 6.0, m->panel_w - LEFT - 0.06, fitted);
     gyre_draw_text(page, x, top + 0.25, GYRE_LEFT, 6.0, GYRE_GREY, fitted);
-    if (h->gains.gains == NULL) {
-        (void)snprintf(text, sizeof text, "%s: %s", h->gains.status, h->gains.reason);
-        gyre_text_fit(text, 5.5, m->panel_w - LEFT - 0.06, fitted);
-        gyre_draw_text(page, x, y + 0.07, GYRE_LEFT, 5.5, GYRE_GREY, fitted);
-        return;
-    }
     for (size_t i = 0; i < h->gains.count; i++) {
         const gyre_gain *g = &h->gains.gains[i];
         draw_cell(m, page, g, x + (double)g->place * m->cell_w, y + (double)g->head * m->cell_h);
@@ -261,6 +274,26 @@ static void draw_heat(const heat_map *m, gyre_page *page, const heat *h)
 }
 
 /* ---- pages ---- */
+
+/* Pairs without gains, a line each, below y; MOST_LISTED at most. */
+static void draw_undrawn(const heat_map *m, gyre_page *page, double y)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n && n < MOST_LISTED; i++) {
+        const heat *h = &m->heats[i];
+        char text[6 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
+        if (h->gains.gains != NULL)
+            continue;
+        (void)snprintf(text, sizeof text, "%s / %s \xC2\xB7 %s: %s", h->arm, h->against, h->gains.status, h->gains.reason);
+        gyre_text_fit(text, 5.5, GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, fitted);
+        gyre_draw_text(page, GYRE_FIGURE_MARGIN, y + ((double)n++ + 0.5) * LISTED, GYRE_LEFT, 5.5, GYRE_GREY, fitted);
+    }
+}
+
+static size_t lines_undrawn(const heat_map *m, size_t page)
+{
+    return page + 1 != m->pages ? 0 : m->undrawn < MOST_LISTED ? m->undrawn : MOST_LISTED;
+}
 
 /* The last page also names what is on none. */
 static void write_csv(const heat_map *m, FILE *f, size_t page)
@@ -274,7 +307,7 @@ static void write_csv(const heat_map *m, FILE *f, size_t page)
         for (size_t k = 0; k < (h->gains.count > 0 ? h->gains.count : 1); k++) {
             const char *leaking = gyre_arm_leaks(t, m->source, h->against, NULL) ? h->against : h->arm;
             const char *const texts[] = { t->sources[m->source].name, gyre_csv_leak(t, m->source, leaking, NULL), h->arm, h->against, t->metrics[h->metric], h->point,
-                                          h->shown ? h->gains.status : "LEFT OUT", h->shown ? h->gains.reason : "beyond the last page" };
+                                          h->gains.status, h->gains.gains != NULL && !h->shown ? "left out of the picture: beyond the last page" : h->gains.reason };
             for (size_t c = 0; c < sizeof texts / sizeof *texts; c++)
                 gyre_csv_text(f, texts[c], ',');
             (void)fprintf(f, "%zu,%zu,", h->gains.n_documents, h->gains.n_seeds);
@@ -294,17 +327,14 @@ static void write_csv(const heat_map *m, FILE *f, size_t page)
 
 static void describe(const heat_map *m, char *out, size_t size)
 {
-    size_t left_out = 0;
-    for (size_t i = 0; i < m->n; i++)
-        left_out += !m->heats[i].shown;
     int n = snprintf(out, size, "Gain of each arm over its reference, mean over documents and seeds at each layer and KV head. Dot: the interval at 1 \xE2\x88\x92 \xCE\xB1 over documents and seeds "
                                 "holds 0; ring: there is no interval. Intervals are of one cell each, not adjusted for their number.");
     if (n > 0 && (size_t)n < size && m->beyond > 0)
         n += snprintf(out + n, size - (size_t)n, " %zu cell%s beyond the ends of the scale %s the colour of its end.", m->beyond, m->beyond == 1 ? "" : "s", m->beyond == 1 ? "has" : "have");
     if (n > 0 && (size_t)n < size && !m->compared)
         n += snprintf(out + n, size - (size_t)n, " Nothing is compared: each arm is set against identity, or the first arm of its streams.");
-    if (n > 0 && (size_t)n < size && left_out > 0)
-        (void)snprintf(out + n, size - (size_t)n, " %zu of %zu pairs are left out, named in the CSV file.", left_out, m->n);
+    if (n > 0 && (size_t)n < size && m->left_out + m->undrawn > 0)
+        (void)snprintf(out + n, size - (size_t)n, " Of %zu pairs %zu have no gain and %zu are left out for want of room: see the CSV file.", m->n, m->undrawn, m->left_out);
 }
 
 static gyre_status draw_page(const heat_map *m, size_t number, gyre_error *err)
@@ -319,7 +349,7 @@ static gyre_status draw_page(const heat_map *m, size_t number, gyre_error *err)
             rows = m->heats[i].row + 1;
     describe(m, what, sizeof what);
     (void)snprintf(name, sizeof name, "layers_%.200s", source);
-    GYRE_TRY(gyre_page_new(m->book, name, TITLE + (double)rows * m->row_h + gyre_caption_height(m->book, what), &page, err));
+    GYRE_TRY(gyre_page_new(m->book, name, TITLE + (double)rows * m->row_h + LISTED * (double)lines_undrawn(m, number) + gyre_caption_height(m->book, what), &page, err));
     gyre_draw_caption(page, m->book, what);
     (void)snprintf(title, sizeof title, "Gains by layer and head \xC2\xB7 %.400s", source);
     gyre_text_fit(title, 8.0, 3.7, fitted);
@@ -328,6 +358,8 @@ static gyre_status draw_page(const heat_map *m, size_t number, gyre_error *err)
     for (size_t i = 0; i < m->n; i++)
         if (m->heats[i].shown && m->heats[i].page == number)
             draw_heat(m, page, &m->heats[i]);
+    if (lines_undrawn(m, number) > 0)
+        draw_undrawn(m, page, TITLE + (double)rows * m->row_h);
     gyre_draw_now(page);
     write_csv(m, page->csv, number);
     GYRE_TRY(gyre_page_close(page, err));
@@ -340,8 +372,10 @@ static gyre_status draw_source(gyre_figure_book *book, size_t source, bool *draw
     gyre_status st = GYRE_OK;
     heat_map m = { .book = book, .source = source };
     GYRE_TRY(list_heats(&m, err));
-    place_heats(&m);
     GYRE_TRY(fill_heats(&m, err));
+    measure(&m);
+    place_heats(&m);
+    choose_end(&m);
     for (size_t page = 0; page < m.pages; page++)
         GYRE_TRY(draw_page(&m, page, err));
     *drawn = *drawn || m.pages > 0;

@@ -21,7 +21,7 @@
 #define AXIS_LEFT 1.5
 #define AXIS_WIDTH 3.3
 #define AGAINST 4.92   /* left edge of the columns at the right */
-#define SD_SEED 6.5    /* their right edges */
+#define SD_SEED 6.4    /* their right edges */
 #define SD_DOCUMENT (GYRE_FIGURE_WIDTH - GYRE_FIGURE_MARGIN)
 #define DOT 0.046      /* inches: diameter */
 #define LEVELS 4       /* dots above each other in a row */
@@ -210,10 +210,10 @@ static gyre_status draw_panel(const seed_figure *g, gyre_page *page, const seed_
     gyre_text_fit(text, 6.5, AGAINST - GYRE_FIGURE_MARGIN - 0.15, fitted);
     gyre_draw_text(page, GYRE_FIGURE_MARGIN, top + HEAD - 0.13, GYRE_LEFT, 6.5, GYRE_INK, fitted);
     if (p->field->compared) {
-        gyre_draw_text(page, AGAINST, top + HEAD - 0.1, GYRE_LEFT, 6.0, GYRE_GREY, "difference to");
-        gyre_draw_text(page, SD_SEED, top + HEAD - 0.1, GYRE_RIGHT, 6.0, GYRE_GREY, "sd over seeds");
-        (void)snprintf(text, sizeof text, "over %ss", gyre_unit_word(&t->sources[g->source]));
-        gyre_draw_text(page, SD_DOCUMENT, top + HEAD - 0.1, GYRE_RIGHT, 6.0, GYRE_GREY, text);
+        gyre_draw_text(page, AGAINST, top + HEAD - 0.13, GYRE_LEFT, 6.0, GYRE_GREY, "difference to");
+        gyre_draw_text(page, SD_SEED, top + HEAD - 0.13, GYRE_RIGHT, 6.0, GYRE_GREY, "sd: seeds");
+        (void)snprintf(text, sizeof text, "%ss", gyre_unit_word(&t->sources[g->source]));
+        gyre_draw_text(page, SD_DOCUMENT, top + HEAD - 0.13, GYRE_RIGHT, 6.0, GYRE_GREY, text);
     }
     for (size_t i = 0; i < p->n; i++)
         draw_row(page, g->book, &x, &p->rows[i], room, place.y + ((double)i + 0.5) * ROW);
