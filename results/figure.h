@@ -30,6 +30,7 @@
     X(order)                                                                                                                   \
     X(pareto)                                                                                                                  \
     X(power)                                                                                                                   \
+    X(ranks)                                                                                                                   \
     X(seeds)                                                                                                                   \
     X(training)
 

@@ -16,7 +16,7 @@
 #include "stats/power.h"
 
 #define TITLE 0.46
-#define HEAD 0.4     /* above a panel: the pair; the numbers */
+#define HEAD 0.46    /* above a panel: the pair; the numbers */
 #define PLOT 0.82
 #define FOOT 0.34
 #define LEFT 0.42    /* of each panel */
@@ -224,7 +224,7 @@ static void needed_text(double n, const char *unit, char *out, size_t size)
     if (isfinite(n))
         (void)snprintf(out, size, "%.0f %s%s", n, unit, n > 1.0 ? "s" : "");
     else
-        (void)snprintf(out, size, "no number of %ss", unit);
+        (void)snprintf(out, size, "more than any number of %ss", unit);
 }
 
 static void draw_heads(const curve *v, double top)
@@ -256,7 +256,7 @@ static void begin_panel(gyre_page *page, const gyre_panel *place, const gyre_axi
 {
     const gyre_axis y = { .lo = 0.0, .hi = 1.0, .most = 3 };
     gyre_draw_text(page, place->x + 0.5 * place->w, place->y + place->h + 0.25, GYRE_CENTRE, 6.0, GYRE_INK, label);
-    gyre_draw_text(page, place->x - LEFT + 0.12, place->y + 0.5 * place->h, GYRE_UPWARD, 6.0, GYRE_INK, "power");
+    gyre_draw_text(page, place->x - LEFT + 0.1, place->y + 0.5 * place->h, GYRE_UPWARD, 6.0, GYRE_INK, "power");
     gyre_panel_place(page, place);
     gyre_panel_axis(page, 'x', x);
     gyre_panel_axis(page, 'y', &y);
@@ -319,7 +319,7 @@ static gyre_status draw_effects(const curve *v, double top, gyre_error *err)
     GYRE_TRY(write_effects(v, "margin_e", true, err));
     double at = place.x + place.w * gyre_axis_place(&x, shown(r->c, r->margin.hi)), mde = gyre_axis_place(&x, shown(r->c, r->mde));
     gyre_draw_line(v->page, at, place.y, at, place.y + place.h, 0.9, GYRE_GREY);
-    gyre_draw_text(v->page, at - 0.03, place.y + 0.05, GYRE_RIGHT, 5.5, GYRE_GREY, "margin");
+    gyre_draw_text(v->page, at, place.y - 0.06, GYRE_CENTRE, 5.5, GYRE_GREY, "margin");
     if (mde <= 1.0)
         gyre_draw_mark(v->page, place.x + place.w * mde, place.y + place.h * (1.0 - GOAL_POWER), 6, 0.6, TWO_SIDED_COLOUR);
     gyre_metric_label(v->g->book->table, gyre_metric_place(v->g->book->table, r->c->metric), metric, sizeof metric);

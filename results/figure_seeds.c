@@ -20,6 +20,7 @@
 #define TITLE 0.26
 #define AXIS_LEFT 1.5
 #define AXIS_WIDTH 3.3
+#define WIDE (GYRE_FIGURE_WIDTH - AXIS_LEFT - 0.2) /* where nothing is compared */
 #define AGAINST 4.92   /* left edge of the columns at the right */
 #define SD_SEED 6.4    /* their right edges */
 #define SD_DOCUMENT (GYRE_FIGURE_WIDTH - GYRE_FIGURE_MARGIN)
@@ -44,6 +45,8 @@ typedef struct seed_panel {
 
 typedef struct seed_figure {
     gyre_figure_book *book;
+    bool compared; /* there are columns at the right */
+    double width;  /* of the plotting area */
     size_t source, n, pages, left_out;
     seed_panel *panels;
 } seed_figure;
@@ -98,7 +101,9 @@ static gyre_status list_panels(seed_figure *g, gyre_error *err)
         rows += fields[i].n_arms;
         g->panels[g->n++] = (seed_panel){ .field = &fields[i], .n = fields[i].n_arms, .page = page };
     }
-    const size_t most = n > 0 && fields[0].compared ? GYRE_PAGES_COMPARED : GYRE_PAGES_CHOSEN;
+    g->compared = n > 0 && fields[0].compared;
+    g->width = g->compared ? AXIS_WIDTH : WIDE;
+    const size_t most = g->compared ? GYRE_PAGES_COMPARED : GYRE_PAGES_CHOSEN;
     for (size_t i = 0; i < g->n; i++) {
         seed_panel *p = &g->panels[i];
         g->left_out += p->page >= most;
@@ -129,6 +134,11 @@ static gyre_axis axis_of(const seed_panel *p)
     return x;
 }
 
+static double at_x(const seed_figure *g, const gyre_axis *x, double value)
+{
+    return AXIS_LEFT + g->width * gyre_axis_place(x, value);
+}
+
 static int by_value(const void *a, const void *b)
 {
     const double *x = a, *y = b;
@@ -136,7 +146,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Dots in the order of their values, each on the lowest free level of 0, 1, -1, 2, -2, ... times `step`; on the one that was left longest ago where all are taken. */
-static void draw_dots(gyre_page *page, const gyre_axis *x, const seed_row *row, double *sorted, double y, const char *colour)
+static void draw_dots(const seed_figure *g, gyre_page *page, const gyre_axis *x, const seed_row *row, double *sorted, double y, const char *colour)
 {
     const double step = 0.5 * (ROW - DOT) / (LEVELS / 2) - 0.002;
     double last[LEVELS + 1];
@@ -145,7 +155,7 @@ static void draw_dots(gyre_page *page, const gyre_axis *x, const seed_row *row, 
     memcpy(sorted, row->seeds, row->of->n_seeds * sizeof *sorted);
     qsort(sorted, row->of->n_seeds, sizeof *sorted, by_value);
     for (size_t i = 0; i < row->of->n_seeds; i++) {
-        double at = AXIS_LEFT + AXIS_WIDTH * gyre_axis_place(x, sorted[i]);
+        double at = at_x(g, x, sorted[i]);
         size_t level = 0;
         for (size_t k = LEVELS + 1; k-- > 0;)
             if (at - last[k] >= DOT || (last[k] < last[level] && at - last[level] < DOT))
@@ -178,11 +188,11 @@ static void draw_columns(gyre_page *page, const seed_row *row, double y)
     gyre_draw_text(page, SD_DOCUMENT, y, GYRE_RIGHT, 6.0, GYRE_INK, text);
 }
 
-static void draw_row(gyre_page *page, const gyre_figure_book *book, const gyre_axis *x, const seed_row *row, double *room, double y)
+static void draw_row(const seed_figure *g, gyre_page *page, const gyre_axis *x, const seed_row *row, double *room, double y)
 {
     char fitted[GYRE_LINE_TEXT];
-    const char *colour = gyre_style_of(book, row->of->arm).colour;
-    double mean = AXIS_LEFT + AXIS_WIDTH * gyre_axis_place(x, row->of->mean);
+    const char *colour = gyre_style_of(g->book, row->of->arm).colour;
+    double mean = at_x(g, x, row->of->mean);
     gyre_text_fit(row->of->arm, 6.0, AXIS_LEFT - GYRE_FIGURE_MARGIN - 0.12, fitted);
     gyre_draw_text(page, AXIS_LEFT - 0.08, y, GYRE_RIGHT, 6.0, GYRE_INK, fitted);
     draw_columns(page, row, y);
@@ -190,8 +200,8 @@ static void draw_row(gyre_page *page, const gyre_figure_book *book, const gyre_a
         gyre_draw_line(page, mean, y - 0.42 * ROW, mean, y + 0.42 * ROW, 2.4, colour);
         return;
     }
-    gyre_draw_line(page, AXIS_LEFT + AXIS_WIDTH * gyre_axis_place(x, row->least), y, AXIS_LEFT + AXIS_WIDTH * gyre_axis_place(x, row->most), y, 0.6, colour);
-    draw_dots(page, x, row, room, y, colour);
+    gyre_draw_line(page, at_x(g, x, row->least), y, at_x(g, x, row->most), y, 0.6, colour);
+    draw_dots(g, page, x, row, room, y, colour);
     gyre_draw_line(page, mean, y - 0.42 * ROW, mean, y + 0.42 * ROW, 1.2, "#000000");
 }
 
@@ -200,7 +210,7 @@ static gyre_status draw_panel(const seed_figure *g, gyre_page *page, const seed_
     gyre_status st = GYRE_OK;
     const gyre_table *t = g->book->table;
     const gyre_axis x = axis_of(p), rows = { .lo = 0.0, .hi = 1.0, .most = 5 };
-    const gyre_panel place = { AXIS_LEFT, top + HEAD, AXIS_WIDTH, ROW * (double)p->n };
+    const gyre_panel place = { AXIS_LEFT, top + HEAD, g->width, ROW * (double)p->n };
     char metric[256], point[GYRE_LINE_TEXT], text[2 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     double *room = NULL;
     GYRE_NEW(&room, t->n_seeds);
@@ -216,8 +226,8 @@ static gyre_status draw_panel(const seed_figure *g, gyre_page *page, const seed_
         gyre_draw_text(page, SD_DOCUMENT, top + HEAD - 0.13, GYRE_RIGHT, 6.0, GYRE_GREY, text);
     }
     for (size_t i = 0; i < p->n; i++)
-        draw_row(page, g->book, &x, &p->rows[i], room, place.y + ((double)i + 0.5) * ROW);
-    gyre_draw_text(page, AXIS_LEFT + 0.5 * AXIS_WIDTH, place.y + place.h + 0.26, GYRE_CENTRE, 6.5, GYRE_INK, metric);
+        draw_row(g, page, &x, &p->rows[i], room, place.y + ((double)i + 0.5) * ROW);
+    gyre_draw_text(page, AXIS_LEFT + 0.5 * g->width, place.y + place.h + 0.26, GYRE_CENTRE, 6.5, GYRE_INK, metric);
     gyre_panel_place(page, &place);
     gyre_panel_axis(page, 'x', &x);
     gyre_panel_axis(page, 'y', &rows);
@@ -303,8 +313,9 @@ static gyre_status draw_page(const seed_figure *g, size_t number, gyre_error *er
         if (g->panels[i].page == number)
             height += HEAD + FOOT + ROW * (double)g->panels[i].n;
     int n = snprintf(what, sizeof what, "Every sign seed is a dot: its mean over %ss%s. Line: range; dark stroke: mean; thick stroke: an arm without seeds. Dots are set apart vertically only so that all "
-                                        "are seen. sd: of one paired difference, over seeds and over %ss (the declared comparison; natural logarithms where it is a ratio).", gyre_unit_word(s),
-                     s->kind == GYRE_SOURCE_MODEL ? "" : ", layers and heads", gyre_unit_word(s));
+                                        "are seen.", gyre_unit_word(s), s->kind == GYRE_SOURCE_MODEL ? "" : ", layers and heads");
+    if (n > 0 && (size_t)n < sizeof what && g->compared)
+        n += snprintf(what + n, sizeof what - (size_t)n, " sd: of one paired difference, over seeds and over %ss (the declared comparison; natural logarithms where it is a ratio).", gyre_unit_word(s));
     if (n > 0 && (size_t)n < sizeof what && g->left_out > 0)
         (void)snprintf(what + n, sizeof what - (size_t)n, " %zu of %zu panels are left out, named in the CSV file.", g->left_out, g->n);
     (void)snprintf(name, sizeof name, "seeds_%.200s", s->name);
