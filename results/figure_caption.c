@@ -178,8 +178,29 @@ static void print_leaking_arms(FILE *f, const gyre_figure_book *book, size_t sou
         (void)fputs(". ", f);
 }
 
+/* Names the comparisons that no registered plan has. */
+static void print_exploratory(FILE *f, const gyre_table *t)
+{
+    enum { NAMED = 4 };
+    size_t n = 0, all = 0;
+    for (size_t i = 0; i < t->n_comparisons; i++)
+        all += t->comparisons[i].exploratory;
+    if (all > 0)
+        (void)fprintf(f, "EXPLORATORY: %zu of %zu comparisons %s not in the plan that was registered before data were read: ", all, t->n_comparisons, all == 1 ? "is" : "are");
+    for (size_t i = 0; i < t->n_comparisons && n < NAMED; i++) {
+        const gyre_comparison *c = &t->comparisons[i];
+        if (c->exploratory)
+            (void)fprintf(f, "%s%s against %s (%s%s%s)", n++ > 0 ? ", " : "", c->arm, c->against, c->metric, c->point[0] != '\0' ? ", " : "", c->point);
+    }
+    if (all > 0)
+        (void)fprintf(f, "%s", all > n ? ", ... " : ". ");
+}
+
 static void print_marks(FILE *f, const gyre_figure_book *book)
 {
+    for (size_t i = 0; i < book->table->n_canaries; i++)
+        if (strcmp(book->table->canaries[i].status, "FAIL") == 0)
+            (void)fprintf(f, "CANARY FAILED: %s. ", book->table->canaries[i].name);
     if (book->provenance->git_dirty)
         (void)fputs("DIRTY BUILD: made by a program built from a changed source tree. ", f);
     for (size_t i = 0; i < book->table->n_sources; i++)
@@ -190,6 +211,7 @@ static void print_marks(FILE *f, const gyre_figure_book *book)
             (void)fprintf(f, "LEAK: calibration saw evaluation documents of %s, deliberately. ", book->table->sources[i].name);
     for (size_t i = 0; i < book->table->n_sources; i++)
         print_leaking_arms(f, book, i);
+    print_exploratory(f, book->table);
 }
 
 static gyre_status to_text(void (*print)(FILE *, const gyre_figure_book *), const gyre_figure_book *book, char **out, gyre_error *err)

@@ -34,7 +34,7 @@ typedef struct heat {
     size_t metric, row, column, page;
     double alpha;
     bool shown; /* on a page; the rest is beyond the last, or has no gains */
-    bool exploratory;
+    bool exploratory; /* every comparison of the pair is */
     gyre_gains gains;
 } heat;
 
@@ -52,8 +52,10 @@ typedef struct heat_map {
 static void add_heat(heat_map *m, heat h)
 {
     for (size_t i = 0; i < m->n; i++)
-        if (m->heats[i].metric == h.metric && strcmp(m->heats[i].arm, h.arm) == 0 && strcmp(m->heats[i].against, h.against) == 0 && strcmp(m->heats[i].point, h.point) == 0)
+        if (m->heats[i].metric == h.metric && strcmp(m->heats[i].arm, h.arm) == 0 && strcmp(m->heats[i].against, h.against) == 0 && strcmp(m->heats[i].point, h.point) == 0) {
+            m->heats[i].exploratory = m->heats[i].exploratory && h.exploratory;
             return;
+        }
     m->heats[m->n++] = h;
 }
 
@@ -80,7 +82,7 @@ static gyre_status list_heats(heat_map *m, gyre_error *err)
     for (size_t i = 0; i < t->n_comparisons; i++) {
         const gyre_comparison *c = &t->comparisons[i];
         if (c->source == m->source && gyre_metric_place(t, c->metric) < t->n_metrics)
-            add_heat(m, (heat){ .arm = c->arm, .against = c->against, .point = c->point, .metric = gyre_metric_place(t, c->metric), .alpha = c->alpha });
+            add_heat(m, (heat){ .arm = c->arm, .against = c->against, .point = c->point, .metric = gyre_metric_place(t, c->metric), .alpha = c->alpha, .exploratory = c->exploratory });
     }
     for (size_t i = 0; i < n_fields; i++)
         for (size_t k = 0; k < fields[i].n_arms && !fields[i].compared; k++)
@@ -263,7 +265,7 @@ static void draw_heat(const heat_map *m, gyre_page *page, const heat *h)
     (void)snprintf(text, sizeof text, "%s / %s", h->arm, h->against);
     gyre_text_fit(text, 6.5, m->panel_w - LEFT - 0.06, fitted);
     gyre_draw_text(page, x, top + 0.13, GYRE_LEFT, 6.5, GYRE_INK, fitted);
-    (void)snprintf(text, sizeof text, "%s%s%s", metric, point[0] != '\0' ? " \xC2\xB7 " : "", point);
+    (void)snprintf(text, sizeof text, "%s%s%s%s", h->exploratory ? "EXPLORATORY \xC2\xB7 " : "", metric, point[0] != '\0' ? " \xC2\xB7 " : "", point);
     gyre_text_fit(text, 6.0, m->panel_w - LEFT - 0.06, fitted);
     gyre_draw_text(page, x, top + 0.25, GYRE_LEFT, 6.0, GYRE_GREY, fitted);
     for (size_t i = 0; i < h->gains.count; i++) {
@@ -299,7 +301,7 @@ static size_t lines_undrawn(const heat_map *m, size_t page)
 static void write_csv(const heat_map *m, FILE *f, size_t page)
 {
     const gyre_table *t = m->book->table;
-    (void)fputs("source,leak,arm,against,metric,point,status,reason,n_documents,n_seeds,alpha,layer,head,log2_ratio,log2_low,log2_high\n", f);
+    (void)fputs("source,leak,arm,against,metric,point,status,reason,n_documents,n_seeds,alpha,layer,head,log2_ratio,log2_low,log2_high,exploratory\n", f);
     for (size_t i = 0; i < m->n; i++) {
         const heat *h = &m->heats[i];
         if (h->shown ? h->page != page : page + 1 != m->pages)
@@ -313,14 +315,15 @@ static void write_csv(const heat_map *m, FILE *f, size_t page)
             (void)fprintf(f, "%zu,%zu,", h->gains.n_documents, h->gains.n_seeds);
             gyre_csv_real(f, h->alpha, ',');
             if (h->gains.count == 0) {
-                (void)fputs(",,,,\n", f);
+                (void)fprintf(f, ",,,,,%d\n", h->exploratory);
                 continue;
             }
             const gyre_gain *g = &h->gains.gains[k];
             (void)fprintf(f, "%u,%zu,", g->layer, g->head);
             gyre_csv_real(f, g->log2.mean, ',');
             gyre_csv_real(f, g->log2.lo, ',');
-            gyre_csv_real(f, g->log2.hi, '\n');
+            gyre_csv_real(f, g->log2.hi, ',');
+            (void)fprintf(f, "%d\n", h->exploratory);
         }
     }
 }

@@ -80,23 +80,17 @@ done:
 static gyre_status fill_row(gyre_table *table, const gyre_comparison *c, power_row *r, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    gyre_arm_units arm, against;
-    bool known = false;
-    size_t metric = gyre_metric_place(table, c->metric);
-    *r = (power_row){ .c = c, .goal = c->goal != NULL && strcmp(c->goal, "not_worse") == 0 ? GYRE_GOAL_NOT_WORSE : GYRE_GOAL_EQUIVALENT };
-    r->reason = strcmp(c->status, "OK") != 0 ? c->reason : !c->has_margin ? "no margin is declared" : metric == table->n_metrics ? "the metric is not in the file" : NULL;
+    *r = (power_row){ .c = c };
+    r->reason = strcmp(c->status, "OK") != 0 ? c->reason : !c->has_margin ? "no margin is declared" : NULL;
     if (r->reason != NULL)
         goto done;
-    GYRE_TRY(c->ratio ? gyre_margin_ratio(c->margin, &r->margin, err) : gyre_margin_abs(c->margin, &r->margin, err));
-    GYRE_TRY(gyre_arm_units_get(table, c->source, c->arm, c->point, metric, c->ratio, &arm, err));
-    GYRE_TRY(gyre_arm_units_get(table, c->source, c->against, c->point, metric, c->ratio, &against, err));
-    if (arm.values != NULL && against.values != NULL)
-        GYRE_TRY(gyre_paired_design(&arm, &against, &r->design, &known, err));
-    if (!known) {
+    GYRE_TRY(gyre_comparison_margin(c, &r->margin, err));
+    GYRE_TRY(gyre_comparison_goal(c, &r->goal, err));
+    GYRE_TRY(gyre_compare_design(table, c, &r->design, err));
+    if (isfinite(r->design.sd_document))
+        GYRE_TRY(fill_needs(r, err));
+    else
         r->reason = "there are no components of variance";
-        goto done;
-    }
-    GYRE_TRY(fill_needs(r, err));
 done:
     return st;
 }
@@ -172,7 +166,7 @@ static void csv_point(const curve *v, const char *vary, size_t seeds, size_t doc
                                v->row->seeds_needed };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         gyre_csv_real(v->page->csv, numbers[i], ',');
-    (void)fprintf(v->page->csv, "%s,\n", c->exploratory ? "exploratory" : "registered");
+    (void)fprintf(v->page->csv, "%d,\n", c->exploratory);
 }
 
 /* The data block `name`: power over counts of documents or seeds. */
@@ -341,7 +335,7 @@ static void csv_undrawn(const power_figure *g, gyre_page *page)
         const char *const texts[] = { t->sources[g->source].name, "", c->arm, c->against, c->metric, c->point, c->family, c->ratio ? "ratio" : "abs" };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             gyre_csv_text(page->csv, texts[k], ',');
-        (void)fprintf(page->csv, ",,,,,,,,,,,,,,%s,", c->exploratory ? "exploratory" : "registered");
+        (void)fprintf(page->csv, ",,,,,,,,,,,,,,%d,", c->exploratory);
         gyre_csv_text(page->csv, g->rows[i].reason != NULL ? g->rows[i].reason : "left out of the picture: beyond the last page", '\n');
     }
 }
@@ -381,7 +375,7 @@ static gyre_status draw_page(const power_figure *g, size_t first, size_t n, gyre
     gyre_draw_caption(page, g->book, what);
     draw_key(page, source);
     (void)fputs("source,leak,arm,against,metric,point,family,scale,varied,test,seeds,documents,difference,power,margin,alpha,sd_seed,sd_document,sd_residual,mde,documents_needed,seeds_needed,"
-                "plan,reason\n", page->csv);
+                "exploratory,reason\n", page->csv);
     for (size_t i = 0; i < n; i++) {
         const curve v = { g, &g->rows[first + i], page };
         double top = TITLE + (double)i * (HEAD + PLOT + FOOT);

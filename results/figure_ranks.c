@@ -89,9 +89,11 @@ static void find_bars(rank_panel *p)
         if (p->bar_end[i] == i)
             continue;
         size_t level = 0;
-        for (size_t b = 0; b < i; b++)
-            if (p->bar_end[b] > b && p->bar_end[b] >= i && p->bar_level[b] >= level)
-                level = p->bar_level[b] + 1;
+        for (bool taken = true; taken; level += taken) {
+            taken = false;
+            for (size_t b = 0; b < i; b++)
+                taken = taken || (p->bar_end[b] > b && p->bar_end[b] >= i && p->bar_level[b] == level);
+        }
         p->bar_level[i] = level;
         p->n_levels = level + 1 > p->n_levels ? level + 1 : p->n_levels;
     }

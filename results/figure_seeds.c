@@ -179,7 +179,7 @@ static void draw_columns(gyre_page *page, const seed_row *row, double y)
     char text[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     if (row->c == NULL)
         return;
-    (void)snprintf(text, sizeof text, "%.400s", row->c->against);
+    (void)snprintf(text, sizeof text, "%.400s%s", row->c->against, row->c->exploratory ? " (exploratory)" : "");
     gyre_text_fit(text, 6.0, SD_SEED - AGAINST - 0.6, fitted);
     gyre_draw_text(page, AGAINST, y, GYRE_LEFT, 6.0, GYRE_INK, fitted);
     sd_text(row->c->sd_seed, text, sizeof text);
@@ -257,13 +257,13 @@ static void csv_row(const seed_figure *g, FILE *f, const seed_panel *p, const se
         csv_head(g, f, "seed", p->field, s->arm, "", s->geometric ? "geometric" : "arithmetic");
         (void)fprintf(f, "%zu,", k);
         gyre_csv_real(f, row->seeds[k], ',');
-        (void)fprintf(f, ",,1,%zu,,\n", s->n_documents);
+        (void)fprintf(f, ",,1,%zu,,,\n", s->n_documents);
     }
     csv_head(g, f, "mean", p->field, s->arm, "", s->geometric ? "geometric" : "arithmetic");
     const double numbers[] = { none, s->mean, row->least, row->most };
     for (size_t k = 0; k < 4; k++)
         gyre_csv_real(f, numbers[k], ',');
-    (void)fprintf(f, "%zu,%zu,,\n", s->seeded ? s->n_seeds : 0, s->n_documents);
+    (void)fprintf(f, "%zu,%zu,,,\n", s->seeded ? s->n_seeds : 0, s->n_documents);
 }
 
 /* Comparisons of the field, all of them: what the columns at the right show one of. */
@@ -282,13 +282,14 @@ static void csv_differences(const seed_figure *g, FILE *f, const seed_panel *p)
         gyre_csv_real(f, c->ratio ? exp(c->estimate) : c->estimate, ',');
         (void)fprintf(f, ",,%zu,%zu,", c->n_seeds, c->n_documents);
         gyre_csv_real(f, c->sd_seed, ',');
-        gyre_csv_real(f, c->sd_document, '\n');
+        gyre_csv_real(f, c->sd_document, ',');
+        (void)fprintf(f, "%d\n", c->exploratory);
     }
 }
 
 static void write_csv(const seed_figure *g, FILE *f, size_t number)
 {
-    (void)fputs("kind,source,leak,metric,unit,point,streams,arm,against,scale,seed,value,least,most,n_seeds,n_documents,sd_seed,sd_document\n", f);
+    (void)fputs("kind,source,leak,metric,unit,point,streams,arm,against,scale,seed,value,least,most,n_seeds,n_documents,sd_seed,sd_document,exploratory\n", f);
     for (size_t i = 0; i < g->n; i++) {
         const seed_panel *p = &g->panels[i];
         if (p->page == number) {
@@ -297,7 +298,7 @@ static void write_csv(const seed_figure *g, FILE *f, size_t number)
             csv_differences(g, f, p);
         } else if (p->rows == NULL && number + 1 == g->pages) {
             csv_head(g, f, "left out: beyond the last page", p->field, "", "", "");
-            (void)fputs(",,,,,,,\n", f);
+            (void)fputs(",,,,,,,,\n", f);
         }
     }
 }

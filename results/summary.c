@@ -70,37 +70,24 @@ done:
 
 /* ---- one number with an interval ---- */
 
-/* What the test for that shape says of a sample; *known is false where it says nothing. */
-static gyre_status estimate_of(const double *d, size_t seeds, size_t documents, bool seeded, gyre_estimate *out, bool *known, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    const gyre_test_type *test = seeded ? gyre_test_find("crossed") : gyre_test_default(1, documents);
-    char why[GYRE_TEST_WHY];
-    *known = test->applicable(seeds, documents, why, sizeof why);
-    if (!*known)
-        goto done;
-    gyre_status tested = test->estimate(d, seeds, documents, out, err);
-    *known = tested != GYRE_E_RANGE; /* too wide or too narrow for double: a mean without an interval */
-    if (*known)
-        GYRE_TRY(tested);
-done:
-    return st;
-}
-
 static gyre_status interval_of(const double *d, size_t seeds, size_t documents, bool seeded, double alpha, gyre_interval *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_margin none = { false, 0.0, 0.0 };
+    const gyre_test_type *test = seeded ? gyre_test_find("crossed") : gyre_test_default(1, documents);
     gyre_estimate e;
     gyre_judgement j;
-    bool known = false;
+    char why[GYRE_TEST_WHY];
     double sum = 0.0;
     for (size_t i = 0; i < seeds * documents; i++)
         sum += d[i];
     *out = (gyre_interval){ sum / (double)(seeds * documents), (double)NAN, (double)NAN };
-    GYRE_TRY(estimate_of(d, seeds, documents, seeded, &e, &known, err));
-    if (!known)
+    if (!test->applicable(seeds, documents, why, sizeof why))
         goto done;
+    gyre_status tested = test->estimate(d, seeds, documents, &e, err);
+    if (tested == GYRE_E_RANGE) /* too wide or too narrow for double: a mean without an interval */
+        goto done;
+    GYRE_TRY(tested);
     GYRE_TRY(gyre_judge(&e, &none, alpha, &j, err));
     *out = (gyre_interval){ e.mean, j.lo, j.hi };
 done:
@@ -120,48 +107,22 @@ static void layer_average(const gyre_arm_units *arm, size_t seeds, double *u)
         }
 }
 
-/* u_one - u_other for the seeds of the arm that has more. */
-static gyre_status paired_differences(const gyre_arm_units *one, const gyre_arm_units *other, double **d, size_t *seeds, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    double *u = NULL;
-    *seeds = one->n_seeds > other->n_seeds ? one->n_seeds : other->n_seeds;
-    GYRE_NEW(d, *seeds * one->n_documents);
-    GYRE_NEW(&u, *seeds * one->n_documents);
-    layer_average(one, *seeds, *d);
-    layer_average(other, *seeds, u);
-    for (size_t i = 0; i < *seeds * one->n_documents; i++)
-        (*d)[i] -= u[i];
-done:
-    free(u);
-    return st;
-}
-
 gyre_status gyre_paired_interval(const gyre_arm_units *one, const gyre_arm_units *other, double alpha, gyre_interval *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t seeds = 0;
-    double *d = NULL;
-    GYRE_TRY(paired_differences(one, other, &d, &seeds, err));
-    GYRE_TRY(interval_of(d, seeds, one->n_documents, one->seeded || other->seeded, alpha, out, err));
+    bool seeded = one->seeded || other->seeded;
+    size_t seeds = one->n_seeds > other->n_seeds ? one->n_seeds : other->n_seeds, n = seeds * one->n_documents;
+    double *d = NULL, *u = NULL;
+    GYRE_NEW(&d, n);
+    GYRE_NEW(&u, n);
+    layer_average(one, seeds, d);
+    layer_average(other, seeds, u);
+    for (size_t i = 0; i < n; i++)
+        d[i] -= u[i];
+    GYRE_TRY(interval_of(d, seeds, one->n_documents, seeded, alpha, out, err));
 done:
     free(d);
-    return st;
-}
-
-gyre_status gyre_paired_design(const gyre_arm_units *one, const gyre_arm_units *other, gyre_design *out, bool *known, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    gyre_estimate e = { .degenerate = true };
-    size_t seeds = 0;
-    double *d = NULL;
-    *out = (gyre_design){ 0 };
-    GYRE_TRY(paired_differences(one, other, &d, &seeds, err));
-    GYRE_TRY(estimate_of(d, seeds, one->n_documents, one->seeded || other->seeded, &e, known, err));
-    *known = *known && !e.degenerate;
-    *out = (gyre_design){ seeds, one->n_documents, e.sd_seed, e.sd_document, e.sd_residual };
-done:
-    free(d);
+    free(u);
     return st;
 }
 

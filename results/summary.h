@@ -11,7 +11,6 @@
 #include "core/status.h"
 #include "results/compare.h"
 #include "results/table.h"
-#include "stats/power.h"
 
 typedef struct gyre_interval {
     double mean, lo, hi; /* lo and hi NaN where there is none */
@@ -20,9 +19,6 @@ typedef struct gyre_interval {
 /* Mean of u_one - u_other of one source over documents and seeds, and its interval (1 - alpha) by the rules of compare.h: of log(one/other) where both units are
  * logarithms. Both need values; an arm without seeds is the same for every seed. */
 gyre_status gyre_paired_interval(const gyre_arm_units *one, const gyre_arm_units *other, double alpha, gyre_interval *out, gyre_error *err);
-
-/* The spread of those differences, as power is computed from (stats/power.h). *known: false where no test has it: too few documents or seeds, no spread, or one that leaves the range of double. */
-gyre_status gyre_paired_design(const gyre_arm_units *one, const gyre_arm_units *other, gyre_design *out, bool *known, gyre_error *err);
 
 typedef struct gyre_summary {
     size_t source, metric;
