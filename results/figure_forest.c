@@ -171,11 +171,11 @@ static void group_text(const gyre_table *table, const gyre_comparison *c, char *
 {
     char metric[256], margin[64] = "no margin";
     gyre_metric_label(table, gyre_metric_place(table, c->metric), metric, sizeof metric);
+    bool one_sided = is_not_worse(c);
     if (c->has_margin)
-        (void)snprintf(margin, sizeof margin, c->ratio ? "margin \xC3\xB7\xC3\x97 %.4g" : "margin \xC2\xB1 %.4g", c->margin);
-    bool holm = c->correction == NULL || strcmp(c->correction, "holm") == 0, one_sided = is_not_worse(c);
-    (void)snprintf(out, size, "%s against %s \xC2\xB7 %s \xC2\xB7 %s%s, \xCE\xB1 %.3g, family %s%s%s", c->arm, c->against, metric, margin,
-                   one_sided ? " (not worse)" : "", c->alpha, c->family, holm ? "" : ", correction ", holm ? "" : c->correction);
+        (void)snprintf(margin, sizeof margin, "%smargin %s%.4g", one_sided ? "not worse by the " : "", c->ratio ? one_sided ? "\xC3\x97 " : "\xC3\xB7\xC3\x97 " : one_sided ? "+ " : "\xC2\xB1 ", c->margin);
+    bool holm = c->correction == NULL || strcmp(c->correction, "holm") == 0;
+    (void)snprintf(out, size, "%s against %s \xC2\xB7 %s \xC2\xB7 %s, \xCE\xB1 %.3g, family %s%s%s", c->arm, c->against, metric, margin, c->alpha, c->family, holm ? "" : ", correction ", holm ? "" : c->correction);
 }
 
 /* ---- one panel ---- */

@@ -218,7 +218,7 @@ static void needed_text(double n, const char *unit, char *out, size_t size)
     if (isfinite(n))
         (void)snprintf(out, size, "%.0f %s%s", n, unit, n > 1.0 ? "s" : "");
     else
-        (void)snprintf(out, size, "more than any number of %ss", unit);
+        (void)snprintf(out, size, "\xE2\x88\x9E %ss", unit); /* no number is enough: the other factor's share of the error stays */
 }
 
 static void draw_heads(const curve *v, double top)
@@ -229,11 +229,12 @@ static void draw_heads(const curve *v, double top)
     const char *unit = gyre_unit_word(&t->sources[v->g->source]);
     char metric[256], point[GYRE_LINE_TEXT], text[4 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT], documents[64], seeds[64];
     const double x = GYRE_FIGURE_MARGIN, width = GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN;
+    bool one_sided = r->goal == GYRE_GOAL_NOT_WORSE;
     gyre_draw_box(v->page, x, x + width, top + 0.03, top + 0.2, "#ECECEC");
     gyre_metric_label(t, gyre_metric_place(t, c->metric), metric, sizeof metric);
     gyre_point_label(c->point, point);
-    (void)snprintf(text, sizeof text, "%s%s against %s \xC2\xB7 %s%s%s \xC2\xB7 margin %s%.4g, \xCE\xB1 %.3g", c->exploratory ? "EXPLORATORY \xC2\xB7 " : "", c->arm, c->against, metric,
-                   point[0] != '\0' ? " \xC2\xB7 " : "", point, c->ratio ? "\xC3\xB7\xC3\x97 " : "\xC2\xB1 ", c->margin, c->alpha);
+    (void)snprintf(text, sizeof text, "%s%s against %s \xC2\xB7 %s%s%s \xC2\xB7 %smargin %s%.4g, \xCE\xB1 %.3g", c->exploratory ? "EXPLORATORY \xC2\xB7 " : "", c->arm, c->against, metric,
+                   point[0] != '\0' ? " \xC2\xB7 " : "", point, one_sided ? "not worse by the " : "", c->ratio ? one_sided ? "\xC3\x97 " : "\xC3\xB7\xC3\x97 " : one_sided ? "+ " : "\xC2\xB1 ", c->margin, c->alpha);
     gyre_text_fit(text, 6.5, width - 0.08, fitted);
     gyre_draw_text(v->page, x + 0.04, top + 0.115, GYRE_LEFT, 6.5, GYRE_INK, fitted);
     needed_text(r->documents_needed, unit, documents, sizeof documents);

@@ -195,10 +195,12 @@ static void draw_axis(gyre_page *page, const rank_panel *p, double y)
             gyre_draw_text(page, x, y - 0.11, GYRE_CENTRE, 6.0, GYRE_INK, text);
     }
     (void)snprintf(text, sizeof text, "CD = %.3g", p->cd);
-    double end = fmin(at_rank(p, 1.0 + p->cd), AXIS_LEFT + AXIS_WIDTH);
+    bool longer = 1.0 + p->cd > (double)k; /* than the axis: the bar has no end */
+    double end = longer ? AXIS_LEFT + AXIS_WIDTH : at_rank(p, 1.0 + p->cd);
     gyre_draw_line(page, AXIS_LEFT, y - 0.24, end, y - 0.24, 1.6, GYRE_GREY);
     gyre_draw_line(page, AXIS_LEFT, y - 0.27, AXIS_LEFT, y - 0.21, 0.8, GYRE_GREY);
-    gyre_draw_line(page, end, y - 0.27, end, y - 0.21, 0.8, GYRE_GREY);
+    if (!longer)
+        gyre_draw_line(page, end, y - 0.27, end, y - 0.21, 0.8, GYRE_GREY);
     gyre_draw_text(page, AXIS_LEFT - 0.06, y - 0.24, GYRE_RIGHT, 6.0, GYRE_GREY, text);
 }
 
