@@ -459,7 +459,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *const page_names[] = { "error_bits", "forest_smollm2-135m", "forest_odd__name_____quotes_", "order", "pareto_k", "pareto_v" };
+static const char *const page_names[] = { "error_bits", "forest_smollm2-135m", "forest_odd__name_____quotes_", "order", "pareto_k", "pareto_v", "layers_smollm2-135m",
+                                          "layers_odd__name_____quotes_", "power_smollm2-135m", "power_odd__name_____quotes_", "ranks_smollm2-135m", "ranks_odd__name_____quotes_",
+                                          "seeds_smollm2-135m", "seeds_odd__name_____quotes_" };
 enum { PAGES = sizeof page_names / sizeof *page_names };
 
 static char *page_bytes(const char *drawn, const char *page, const char *extension, size_t *size)
@@ -796,7 +798,7 @@ static void leak_of_an_arm(void **state)
     FILE *out = open_memstream(&text, &size);
     OK(gyre_report_file(at("leaking.h5"), out, NULL, err));
     assert_int_equal(fclose(out), 0);
-    for (const char *p = text; (p = strstr(p, "LEAK: fitted to evaluation documents\n")) != NULL; p++)
+    for (const char *p = text; (p = strstr(p, "LEAK: fitted to evaluation documents")) != NULL; p++)
         marks++;
     assert_int_equal(marks, 2 + 1); /* the arm's two points and its comparison */
     assert_non_null(strstr(text, "LEAK: 24 cells are fitted to evaluation documents")); /* 3 layers, 2 points, 4 seeds */
@@ -805,9 +807,10 @@ static void leak_of_an_arm(void **state)
     assert_null(strstr(text, "qwen2.5-coder-0.5b (LEAK"));
     free(text);
     OK(gyre_figures(at("leaking.h5"), at("leaking"), NULL, NULL, err));
-    static const char *const pages[] = { "error_bits", "forest_smollm2-135m", "training" };
-    assert_int_equal(count_files(at("leaking")), 4 * 3);
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const pages[] = { "error_bits", "forest_smollm2-135m", "training", "layers_smollm2-135m", "power_smollm2-135m", "ranks_smollm2-135m", "seeds_smollm2-135m" };
+    enum { LEAKING = sizeof pages / sizeof *pages };
+    assert_int_equal(count_files(at("leaking")), 4 * (LEAKING + 3)); /* and layers, ranks and seeds of the other source */
+    for (size_t i = 0; i < LEAKING; i++) {
         char *svg = page_bytes("leaking", pages[i], "svg", &size), *csv = page_bytes("leaking", pages[i], "csv", &size);
         if (strstr(svg, "LEAK: fitted to evaluation documents of smollm2-135m, deliberately: cayley.") == NULL || strstr(csv, "smollm2-135m,deliberate,") == NULL)
             fail_msg("%s does not say that cayley leaks", pages[i]);
