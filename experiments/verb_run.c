@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "experiments/control.h"
 #include "experiments/registration.h"
 #include "experiments/report.h"
 #include "experiments/runner.h"
@@ -108,6 +109,7 @@ static gyre_status merge_and_report(const char *folder, gyre_table *table, bool 
     char path[PATH_BYTES];
     gyre_provenance provenance;
     GYRE_TRY(gather(jobs, &provenance, err));
+    GYRE_TRY(gyre_controls_run(folder, table, err));
     GYRE_TRY(gyre_merge(folder, table, partial, &provenance, context->log, err));
     (void)snprintf(path, sizeof path, "%s/results.h5", folder);
     GYRE_TRY(gyre_report_file(path, stdout, context->log, err));
