@@ -135,7 +135,7 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     o.folder = a.out != NULL ? a.out : folder;
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     if (a.dry) {
-        GYRE_TRY(gyre_verb_show_plan(config, plan, o.jobs, false, context, err));
+        GYRE_TRY(gyre_verb_show_plan(config, plan, NULL, o.jobs, false, context, err));
         goto done;
     }
     GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, context->log, &lock, err));
