@@ -78,7 +78,7 @@ gyre_status gyre_report_canaries(const gyre_table *t, const char *path, FILE *ou
             failed = c;
     }
     if (failed != NULL)
-        GYRE_FAIL(GYRE_E_INCOMPLETE, "%s: canary '%s' failed: %s: no verdict of this file can be trusted", path, failed->name, failed->detail);
+        GYRE_FAIL(GYRE_E_INPUT, "%s: canary '%s' failed: %s: no verdict of this file can be trusted", path, failed->name, failed->detail);
 done:
     return st;
 }

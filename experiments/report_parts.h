@@ -38,7 +38,7 @@ void gyre_report_judging(const gyre_table *table, const gyre_comparison *compari
 /* Numbers that arithmetic fixes against published ones; nothing where there are none. */
 void gyre_report_exact(const gyre_table *table, FILE *out);
 
-/* The checks of the wiring, a line each. GYRE_E_INCOMPLETE, naming the first, where one failed. */
+/* The checks of the wiring, a line each. GYRE_E_INPUT, naming the first, where one failed. */
 gyre_status gyre_report_canaries(const gyre_table *table, const char *path, FILE *out, gyre_error *err);
 
 /* The joined order of arms: a line for each row, then pairs in discord, what was left out, and how sure the intervals are. */
