@@ -21,7 +21,7 @@
 #define FOOT 0.34
 #define LEFT 0.42    /* of each panel */
 #define RIGHT_PANEL 3.85
-#define PANEL_WIDTH 2.85
+#define PANEL_WIDTH 2.75
 #define GOAL_POWER 0.8
 #define MARGIN_COLOUR "#0072B2"
 #define TWO_SIDED_COLOUR "#D55E00"
@@ -239,8 +239,10 @@ static void draw_heads(const curve *v, double top)
     gyre_draw_text(v->page, x + 0.04, top + 0.115, GYRE_LEFT, 6.5, GYRE_INK, fitted);
     needed_text(r->documents_needed, unit, documents, sizeof documents);
     needed_text(r->seeds_needed, "seed", seeds, sizeof seeds);
-    (void)snprintf(text, sizeof text, "%zu seed%s \xC3\x97 %zu %ss; power %.1f takes %s%s%s", r->design.seeds, r->design.seeds == 1 ? "" : "s", r->design.documents, unit, GOAL_POWER,
-                   documents, r->design.seeds > 1 ? " or " : "", r->design.seeds > 1 ? seeds : "");
+    if (r->design.seeds > 1)
+        (void)snprintf(text, sizeof text, "%zu seeds \xC3\x97 %zu %ss; power %.1f takes %s or %s", r->design.seeds, r->design.documents, unit, GOAL_POWER, documents, seeds);
+    else
+        (void)snprintf(text, sizeof text, "%zu %ss, no seeds; power %.1f takes %s", r->design.documents, unit, GOAL_POWER, documents);
     gyre_text_fit(text, 6.0, RIGHT_PANEL - x - 0.1, fitted);
     gyre_draw_text(v->page, x + 0.04, top + 0.29, GYRE_LEFT, 6.0, GYRE_GREY, fitted);
     (void)snprintf(text, sizeof text, "smallest difference seen with power %.1f: %s%.4g", GOAL_POWER, c->ratio ? "\xC3\x97 " : "", shown(c, r->mde));
