@@ -208,8 +208,8 @@ static void draw_scale(const heat_map *m, gyre_page *page)
     }
     for (int i = 0; i < TICKS; i++) {
         double share = 2.0 * i / (TICKS - 1) - 1.0, value = share * m->end, at = x + w * (share + 1.0) / 2.0;
-        gain_text(value, number, sizeof number);
-        (void)snprintf(text, sizeof text, "%s (\xC3\x97%.3g)", number, exp2(value));
+        (void)snprintf(number, sizeof number, "%.3g", fabs(value));
+        (void)snprintf(text, sizeof text, "%s%s (\xC3\x97%.3g)", value < 0.0 ? "\xE2\x88\x92" : "", number, exp2(value));
         gyre_draw_line(page, at, y + h, at, y + h + 0.03, 0.7, GYRE_GREY);
         gyre_draw_text(page, at, y + h + 0.09, GYRE_CENTRE, 5.5, GYRE_INK, text);
     }
@@ -256,15 +256,24 @@ static void draw_axes(const heat_map *m, gyre_page *page, double x, double y)
     gyre_draw_text(page, x - 0.19, y + 0.5 * m->cell_h * (double)m->most_heads, GYRE_UPWARD, 5.5, GYRE_GREY, m->most_heads > 1 ? "head" : "");
 }
 
+/* "arm / reference" in `width` inches at 6.5 points; each gets half where both are too long. */
+static void pair_text(const heat *h, double width, char *out, size_t size)
+{
+    char arm[GYRE_LINE_TEXT], against[GYRE_LINE_TEXT];
+    double room = width - gyre_text_width(" / ", 6.5), w = gyre_text_width(h->arm, 6.5), other = gyre_text_width(h->against, 6.5);
+    gyre_text_fit(h->arm, 6.5, fmax(0.5 * room, room - other), arm);
+    gyre_text_fit(h->against, 6.5, fmax(0.5 * room, room - w), against);
+    (void)snprintf(out, size, "%s / %s", arm, against);
+}
+
 static void draw_heat(const heat_map *m, gyre_page *page, const heat *h)
 {
     double left = GYRE_FIGURE_MARGIN + (double)h->column * m->panel_w, x = left + LEFT, top = TITLE + (double)h->row * m->row_h, y = top + HEAD;
     char text[3 * GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT], metric[256], point[GYRE_LINE_TEXT];
     gyre_metric_label(m->book->table, h->metric, metric, sizeof metric);
     gyre_point_label(h->point, point);
-    (void)snprintf(text, sizeof text, "%s / %s", h->arm, h->against);
-    gyre_text_fit(text, 6.5, m->panel_w - LEFT - 0.06, fitted);
-    gyre_draw_text(page, x, top + 0.13, GYRE_LEFT, 6.5, GYRE_INK, fitted);
+    pair_text(h, m->panel_w - LEFT - 0.06, text, sizeof text);
+    gyre_draw_text(page, x, top + 0.13, GYRE_LEFT, 6.5, GYRE_INK, text);
     (void)snprintf(text, sizeof text, "%s%s%s%s", h->exploratory ? "EXPLORATORY \xC2\xB7 " : "", metric, point[0] != '\0' ? " \xC2\xB7 " : "", point);
     gyre_text_fit(text, 6.0, m->panel_w - LEFT - 0.06, fitted);
     gyre_draw_text(page, x, top + 0.25, GYRE_LEFT, 6.0, GYRE_GREY, fitted);

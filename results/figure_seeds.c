@@ -179,9 +179,10 @@ static void draw_columns(gyre_page *page, const seed_row *row, double y)
     char text[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     if (row->c == NULL)
         return;
-    (void)snprintf(text, sizeof text, "%.400s%s", row->c->against, row->c->exploratory ? " (exploratory)" : "");
-    gyre_text_fit(text, 6.0, SD_SEED - AGAINST - 0.6, fitted);
-    gyre_draw_text(page, AGAINST, y, GYRE_LEFT, 6.0, GYRE_INK, fitted);
+    gyre_text_fit(row->c->against, 6.0, SD_SEED - AGAINST - 0.45, fitted);
+    gyre_draw_text(page, AGAINST, row->c->exploratory ? y - 0.05 : y, GYRE_LEFT, 6.0, GYRE_INK, fitted);
+    if (row->c->exploratory)
+        gyre_draw_text(page, AGAINST, y + 0.05, GYRE_LEFT, 5.0, GYRE_GREY, "exploratory");
     sd_text(row->c->sd_seed, text, sizeof text);
     gyre_draw_text(page, SD_SEED, y, GYRE_RIGHT, 6.0, GYRE_INK, text);
     sd_text(row->c->sd_document, text, sizeof text);

@@ -182,7 +182,7 @@ static void layers_numbers(void **state)
     assert_int_equal(count(script, " point pt 7 "), dots);
     assert_int_equal(count(script, " point pt 6 "), 0);
     says(script, "'\xE2\x88\x92" "1.9'"); /* -1.95 in a cell: two digits */
-    says(script, "'\xE2\x88\x92" "2.0 (\xC3\x97" "0.25)'"); /* the scale ends at 2, the least round number that holds 1.95 */
+    says(script, "'\xE2\x88\x92" "2 (\xC3\x97" "0.25)'"); /* the scale ends at 2, the least round number that holds 1.95 */
     close_book(&book);
 }
 
