@@ -9,8 +9,8 @@
  *   json       [{"table", "title", "units", "rows": [{column: value}], "notes"}]
  *
  * The first three are printed forms: columns without any content are left out, a row that has nothing to show says why in place of its numbers, facts about the file stand under each table of
- * Markdown and LaTeX (which are pasted apart) and once at the head of a text. The last two are data: all columns, numbers whole, NaN is an empty field or null, facts are the last columns, and rows
- * go out as they come, so that a table may be larger than the memory. Sheets of one name that follow each other are one table of CSV; before another one stands an empty line.
+ * Markdown and LaTeX (which are pasted apart); a text says them once, in its head. The last two are data: all columns, numbers whole, NaN is an empty field or null, facts are the last columns of
+ * CSV and fields of each JSON table, and rows go out as they come, so that a table may be larger than the memory. Sheets of one name that follow each other are one table of CSV; before another one stands an empty line.
  *
  * Calls that add to a sheet remember the first thing that went wrong; gyre_sheet_close tells it. What it is not: a place for texts longer than a line.
  *
@@ -68,11 +68,12 @@ gyre_status gyre_book_open(FILE *stream, gyre_sheet_format format, const char *o
 void gyre_book_words(gyre_book *book, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gyre_book_line(gyre_book *book, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Ends the stream's content and frees the book; GYRE_E_IO where the stream did not take it all. */
-gyre_status gyre_book_close(gyre_book *book, gyre_error *err);
+/* Ends the stream's content; GYRE_E_IO where the stream did not take it all. Freeing also frees a sheet that is still open. */
+gyre_status gyre_book_finish(gyre_book *book, gyre_error *err);
 void gyre_book_free(gyre_book *book);
 
-/* One sheet at a time. Columns are copied. */
+/* One sheet at a time. Columns are copied; at most GYRE_SHEET_COLUMNS. */
+enum { GYRE_SHEET_COLUMNS = 128 };
 gyre_status gyre_sheet_open(gyre_book *book, const char *name, const gyre_sheet_column *columns, size_t n_columns, gyre_sheet **out, gyre_error *err);
 void gyre_sheet_title(gyre_sheet *sheet, const char *format, ...) __attribute__((format(printf, 2, 3))); /* before the first row */
 void gyre_sheet_note(gyre_sheet *sheet, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -88,13 +89,12 @@ void gyre_sheet_rest(gyre_sheet *sheet, const char *format, ...) __attribute__((
 
 /* Prints what was kept, and frees. A sheet without rows is nothing in printed forms; in CSV it has its head. */
 gyre_status gyre_sheet_close(gyre_sheet *sheet, gyre_error *err);
-void gyre_sheet_free(gyre_sheet *sheet);
 
 /* ---- numbers ---- */
 
 enum { GYRE_SHEET_NUMBER = 80 };
 
-/* Three digits; "-" for NaN. With an interval as many digits (up to eight) as tell its ends apart from the value by at least two: 1.0002 [1.0001, 1.0003]. */
+/* Three digits; "-" for NaN. With an interval more (up to eight), where the first digit of its half width needs them: 1.0002 [1.0001, 1.0003]. */
 void gyre_sheet_number_text(double value, char text[GYRE_SHEET_NUMBER]);
 void gyre_sheet_interval_text(double value, double lo, double hi, char text[GYRE_SHEET_NUMBER]);
 
