@@ -127,6 +127,18 @@ static void remember(gyre_diffs *d, const gyre_difference *x)
         d->worst[at] = *x;
 }
 
+/* Texts and counts differ or not: one line a column, with the first row in which they do. */
+static void remember_exact(gyre_diffs *d, const gyre_difference *x)
+{
+    size_t i = 0;
+    while (i < d->n_exact && !(d->exact[i].a.owner == x->a.owner && strcmp(d->exact[i].column, x->column) == 0))
+        i++;
+    if (i == d->n_exact && i < GYRE_DIFF_EXACT)
+        d->exact[d->n_exact++] = *x;
+    if (i < GYRE_DIFF_EXACT)
+        d->exact[i].rows++;
+}
+
 static void count(gyre_diffs *d, gyre_diff_tally *t, double relative)
 {
     t->compared++;
@@ -164,8 +176,10 @@ static void compare_columns(gyre_diffs *d, const gyre_diff_row *a, const gyre_di
             x.relative = row->type == GYRE_SCHEMA_REAL ? beyond(d, x.x, x.y) : fabs(x.x - x.y) > 0.0 ? INFINITY : 0.0;
         }
         count(d, tally, x.relative);
-        if (x.relative > 0.0)
+        if (x.relative > 0.0 && row->type == GYRE_SCHEMA_REAL)
             remember(d, &x);
+        else if (x.relative > 0.0)
+            remember_exact(d, &x);
     }
 }
 

@@ -24,14 +24,17 @@ typedef struct gyre_diff_row {
 /* "smollm2-135m, layer 12, arm srht, point bits=4, seed 3" */
 void gyre_diff_name(const gyre_diff_row *row, char *text, size_t size);
 
-/* relative: |x - y| / max(|x|, |y|); infinite for texts, counts and what only one has. */
+/* relative: |x - y| / max(|x|, |y|); infinite where one is no number. */
 typedef struct gyre_difference {
     gyre_diff_row a, b;
     const char *column;
     char place[64];              /* within the row; "" for a column */
     double x, y, relative;
     const char *text_a, *text_b; /* of columns of texts, else NULL */
+    size_t rows;                 /* of texts and counts: rows in which the column differs; the names are those of the first */
 } gyre_difference;
+
+enum { GYRE_DIFF_EXACT = 64 };   /* columns of texts and counts */
 
 typedef struct gyre_diff_tally {
     size_t rows[2], only[2], joined, compared, beyond;
@@ -48,6 +51,8 @@ typedef struct gyre_diffs {
     gyre_diff_tally tallies[GYRE_DIFF_TABLES];
     gyre_difference worst[GYRE_DIFF_SHOWN]; /* by falling relative */
     size_t n_worst;
+    gyre_difference exact[GYRE_DIFF_EXACT]; /* a column of texts or counts each */
+    size_t n_exact;
     gyre_diff_row only[2 * GYRE_DIFF_TABLES * GYRE_DIFF_SHOWN];
     size_t n_only;
     gyre_difference verdicts[GYRE_DIFF_SHOWN];

@@ -140,6 +140,29 @@ static void told(gyre_sheet *s, const char *text, double x)
     gyre_sheet_word(s, text != NULL ? text : number);
 }
 
+static gyre_status exact(const gyre_diffs *d, gyre_book *book, gyre_error *err)
+{
+    static const gyre_sheet_column columns[] = {{.name = "what"}, {.name = "column"}, {.name = "rows", .kind = GYRE_SHEET_COUNT}, {.name = "first"}, {.name = "a"}, {.name = "b"}};
+    gyre_status st = GYRE_OK;
+    gyre_sheet *s = NULL;
+    char name[NAME_TEXT];
+    GYRE_TRY(gyre_sheet_open(book, "texts", columns, sizeof columns / sizeof *columns, &s, err));
+    gyre_sheet_title(s, "Texts and counts that differ, of each column the first row");
+    for (size_t i = 0; i < d->n_exact; i++) {
+        const gyre_difference *x = &d->exact[i];
+        gyre_diff_name(&x->a, name, sizeof name);
+        gyre_sheet_word(s, table_of(x->a.owner));
+        gyre_sheet_word(s, x->column);
+        gyre_sheet_number(s, (double)x->rows);
+        gyre_sheet_word(s, name);
+        told(s, x->text_a, x->x);
+        told(s, x->text_b, x->y);
+    }
+    GYRE_TRY(gyre_sheet_close(s, err));
+done:
+    return st;
+}
+
 static gyre_status worst(const gyre_diffs *d, gyre_book *book, gyre_error *err)
 {
     static const gyre_sheet_column columns[] = {
@@ -149,7 +172,7 @@ static gyre_status worst(const gyre_diffs *d, gyre_book *book, gyre_error *err)
     gyre_sheet *s = NULL;
     char name[NAME_TEXT];
     GYRE_TRY(gyre_sheet_open(book, "differences", columns, sizeof columns / sizeof *columns, &s, err));
-    gyre_sheet_title(s, "Differences, worst first, of every cell and metric the worst place (at most %d)", (int)GYRE_DIFF_SHOWN);
+    gyre_sheet_title(s, "Numbers that differ, worst first, of every cell and metric the worst place (at most %d)", (int)GYRE_DIFF_SHOWN);
     for (size_t i = 0; i < d->n_worst; i++) {
         const gyre_difference *x = &d->worst[i];
         gyre_diff_name(&x->a, name, sizeof name);
@@ -157,8 +180,8 @@ static gyre_status worst(const gyre_diffs *d, gyre_book *book, gyre_error *err)
         gyre_sheet_word(s, name);
         gyre_sheet_word(s, x->column);
         gyre_sheet_word(s, x->place);
-        told(s, x->text_a, x->x);
-        told(s, x->text_b, x->y);
+        told(s, NULL, x->x);
+        told(s, NULL, x->y);
         gyre_sheet_number(s, isfinite(x->relative) ? x->relative : (double)NAN);
     }
     GYRE_TRY(gyre_sheet_close(s, err));
@@ -262,6 +285,7 @@ gyre_status gyre_diff_print(gyre_diffs *d, gyre_sheet_format format, FILE *out, 
     GYRE_TRY(questions(d, book, err));
     GYRE_TRY(counts(d, book, err));
     GYRE_TRY(only(d, book, err));
+    GYRE_TRY(exact(d, book, err));
     GYRE_TRY(worst(d, book, err));
     GYRE_TRY(verdicts(d, book, err));
     GYRE_TRY(provenance(d, book, err));
