@@ -34,7 +34,8 @@ static const gyre_verb verbs[] = {
      "example: gyre run configs/demo.yaml --out out/demo --set seeds=4\n",
      gyre_verb_run_experiment},
     {"plan", "show cells, skips and their reasons, and what fits cost",
-     "gyre plan CONFIG.yaml [--size NAME] [--set path.to.key=value]... [--jobs N] [--json]\n"
+     "gyre plan CONFIG.yaml [--size NAME] [--set path.to.key=value]... [--pilot RESULTS.h5] [--jobs N] [--json]\n"
+     "  --pilot FILE  results whose spreads tell what the comparisons can see (also `pilot:` in the configuration)\n"
      "  --jobs N      threads of the run that is planned (default: one a processor)\n"
      "  --json        the same for programs\n"
      "A few steps of every distinct fit are timed on the first layer of each source.\n"
@@ -61,7 +62,7 @@ static const gyre_verb verbs[] = {
     {"report", "print arms and verdicts of a results file",
      "gyre report RESULTS.h5 [--format text|markdown|latex|csv|json] [--only TABLE] [--json]\n"
      "  --format F    text (default), markdown, latex (a fragment for \\usepackage{booktabs}), csv (table after table, an empty line between), json\n"
-     "  --only TABLE  one table: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted or best\n"
+     "  --only TABLE  one table: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted, best, exact or canaries\n"
      "  --json        the same as --format json\n"
      "example: gyre report out/demo/results.h5 --format markdown --only verdicts\n",
      gyre_verb_report},

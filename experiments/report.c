@@ -219,12 +219,12 @@ done:
 
 static gyre_status check_only(const char *only, gyre_error *err)
 {
-    static const char *const tables[] = {"experiment", "perplexity", "arms", "fits", "verdicts", "discords", "front", "dominated", "contradicted", "best", NULL};
+    static const char *const tables[] = {"experiment", "perplexity", "arms", "fits", "verdicts", "discords", "front", "dominated", "contradicted", "best", "exact", "canaries", NULL};
     for (size_t i = 0; only == NULL || tables[i] != NULL; i++)
         if (only == NULL || strcmp(only, tables[i]) == 0)
             return GYRE_OK;
     const char *near = gyre_nearest(only, tables);
-    return gyre_error_set(err, GYRE_E_USAGE, __FILE__, __LINE__, "--only %s%s%s%s: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted or best is wanted", only,
+    return gyre_error_set(err, GYRE_E_USAGE, __FILE__, __LINE__, "--only %s%s%s%s: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted, best, exact or canaries is wanted", only,
                           near != NULL ? " (did you mean " : "", near != NULL ? near : "", near != NULL ? "?)" : "");
 }
 
@@ -236,6 +236,7 @@ static gyre_status tables_of(gyre_table *t, const gyre_provenance *provenance, c
     size_t count = 0;
     GYRE_TRY(gyre_summarise(t, GYRE_REPORT_ALPHA, &all, &count, err));
     GYRE_TRY(head(t, provenance, digest, book, err));
+    GYRE_TRY(gyre_report_registration(t, book, err));
     GYRE_TRY(gyre_report_perplexity(t, book, err));
     for (size_t s = 0; s < t->n_sources; s++)
         for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
@@ -245,6 +246,8 @@ static gyre_status tables_of(gyre_table *t, const gyre_provenance *provenance, c
     GYRE_TRY(order(t, "nmse", "softmax_kl", book, err));
     GYRE_TRY(order(t, "nmse_centred", "softmax_kl", book, err));
     GYRE_TRY(gyre_report_pareto(t, all, count, book, err));
+    GYRE_TRY(gyre_report_exact(t, book, err));
+    GYRE_TRY(gyre_report_canaries(t, book, err));
 done:
     return st;
 }
@@ -263,6 +266,7 @@ gyre_status gyre_report_print(const char *path, gyre_sheet_format format, const 
     GYRE_TRY(gyre_book_open(out, format, only, &facts, &book, err));
     GYRE_TRY(tables_of(t, &provenance, digest, book, err));
     GYRE_TRY(gyre_book_finish(book, err));
+    GYRE_TRY(gyre_report_wiring(t, path, err));
 done:
     gyre_book_free(book);
     gyre_table_free(t);

@@ -1,5 +1,5 @@
 /* What the parts of the report share: report.c (head, arms, order), report_verdicts.c (comparisons), report_perplexity.c (model sources), report_fits.c (what calibration found), report_pareto.c
- * (fronts), report_order.c (gyre order). */
+ * (fronts), report_honesty.c (plan, canaries), report_order.c (gyre order). */
 #ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
 #define GYRE_EXPERIMENTS_REPORT_PARTS_H
 
@@ -28,6 +28,21 @@ gyre_status gyre_report_fits(const gyre_table *table, gyre_book *book, gyre_erro
 
 /* The fronts of the metric of each source and stream against total bits, what they dominate, and the best at equal bits; nothing where no front is worth showing. */
 gyre_status gyre_report_pareto(gyre_table *table, const gyre_summary *all, size_t count, gyre_book *book, gyre_error *err);
+
+/* What was registered before data were read, and what of it is no longer there. */
+gyre_status gyre_report_registration(const gyre_table *table, gyre_book *book, gyre_error *err);
+
+/* A note on a verdict: exploratory and why, what an INCONCLUSIVE one could have seen, what was published and foretold. Each part after "; ". */
+void gyre_report_judging(const gyre_table *table, const gyre_comparison *comparison, char *text, size_t size);
+
+/* Numbers that arithmetic fixes against published ones; nothing where there are none. */
+gyre_status gyre_report_exact(const gyre_table *table, gyre_book *book, gyre_error *err);
+
+/* The checks of the wiring, a row each. */
+gyre_status gyre_report_canaries(const gyre_table *table, gyre_book *book, gyre_error *err);
+
+/* GYRE_E_INCOMPLETE, naming the first, where one failed: for when everything has been printed. */
+gyre_status gyre_report_wiring(const gyre_table *table, const char *path, gyre_error *err);
 
 /* The joined order of arms: a line for each row, then pairs in discord, what was left out, and how sure the intervals are. */
 void gyre_report_order(const gyre_orders *order, FILE *out);
