@@ -67,8 +67,8 @@ static const gyre_verb verbs[] = {
      "example: gyre report out/demo/results.h5 --format markdown --only verdicts\n",
      gyre_verb_report},
     {"export", "a results file as tables for other programs",
-     "gyre export RESULTS.h5 [--what cells|values|arms|comparisons|perplexity|fits|points|parameters|sources] [--format text|markdown|latex|csv|json] [--json] [-o FILE]\n"
-     "  --what W      one row a cell (default), a number, an arm, a comparison, a pass, a fit, a point or parameter of one, a source; columns as on docs/results-schema.md\n"
+     "gyre export RESULTS.h5 [--what cells|values|arms|comparisons|perplexity|fits|points|parameters|sources|exact|canaries] [--format text|markdown|latex|csv|json] [--json] [-o FILE]\n"
+     "  --what W      one row a cell (default), a number, an arm, a comparison, a pass, a fit, a point or parameter of one, a source, an exact number, a canary; columns as on docs/results-schema.md\n"
      "  --format F    csv (default), json, text, markdown or latex\n"
      "  --json        the same as --format json\n"
      "  -o FILE       writes there, whole or not at all (default: standard output)\n"

@@ -43,13 +43,28 @@ done:
 /* ---- what a row is ---- */
 
 static const char *const cell_names[] = {"/cells/source", "/cells/layer", "/cells/arm", "/cells/point", "/cells/seed", NULL};
-static const char *const comparison_names[] = {"/stats/source", "/stats/arm", "/stats/against", "/stats/metric", "/stats/point", "/stats/family", NULL};
+static const char *const comparison_names[] = {"/stats/source", "/stats/arm", "/stats/against", "/stats/metric", "/stats/point", NULL};
+static const char *const canary_names[] = {"/canaries/name", NULL};
+static const char *const exact_names[] = {"/exact/source", "/exact/arm", "/exact/point", "/exact/quantity", NULL};
 static const char *const pass_names[] = {"/perplexity/source", "/perplexity/arm", "/perplexity/point", "/perplexity/seed", NULL};
 static const char *const fit_names[] = {"/fits/stream", "/fits/head", NULL}; /* behind those of its cell */
 
 static const char *const *names_of(gyre_schema_owner owner)
 {
-    return owner == GYRE_SCHEMA_CELLS ? cell_names : owner == GYRE_SCHEMA_COMPARISONS ? comparison_names : owner == GYRE_SCHEMA_PERPLEXITY ? pass_names : fit_names;
+    switch (owner) {
+    case GYRE_SCHEMA_CELLS:
+        return cell_names;
+    case GYRE_SCHEMA_COMPARISONS:
+        return comparison_names;
+    case GYRE_SCHEMA_PERPLEXITY:
+        return pass_names;
+    case GYRE_SCHEMA_CANARIES:
+        return canary_names;
+    case GYRE_SCHEMA_EXACT:
+        return exact_names;
+    default:
+        return fit_names;
+    }
 }
 
 static int compare_names(const gyre_diff_row *a, const gyre_diff_row *b, gyre_schema_owner owner)
@@ -318,7 +333,7 @@ done:
 
 gyre_status gyre_diff(const char *path_a, const char *path_b, double rtol, double atol, gyre_sheet_format format, FILE *out, gyre_log *log, bool *same, gyre_error *err)
 {
-    static const gyre_schema_owner owners[GYRE_DIFF_TABLES] = {GYRE_SCHEMA_CELLS, GYRE_SCHEMA_FILE, GYRE_SCHEMA_COMPARISONS, GYRE_SCHEMA_PERPLEXITY, GYRE_SCHEMA_FITS};
+    static const gyre_schema_owner owners[GYRE_DIFF_TABLES] = {GYRE_SCHEMA_CELLS, GYRE_SCHEMA_FILE, GYRE_SCHEMA_COMPARISONS, GYRE_SCHEMA_PERPLEXITY, GYRE_SCHEMA_FITS, GYRE_SCHEMA_EXACT, GYRE_SCHEMA_CANARIES};
     gyre_status st = GYRE_OK;
     gyre_diffs *d = NULL;
     GYRE_NEW(&d, 1);

@@ -2,8 +2,8 @@
  *
  *   a and b are the same   <=>   both NaN, or |a - b| <= atol + rtol max(|a|, |b|)
  *
- * Rows are joined by what they are, not by their place: a cell by source, layer, arm, point and seed, a comparison by source, arms, metric, point and family, a pass by source, arm, point and seed,
- * a fit by its cell, stream and head. Of joined rows every column of the schema that both versions have is compared, of cells every number of every metric, of fits every parameter and point: real
+ * Rows are joined by what they are, not by their place: a cell by source, layer, arm, point and seed, a comparison by source, arms, metric and point, a pass by source, arm, point and seed, a fit
+ * by its cell, stream and head. Of joined rows every column of the schema that both versions have is compared, of cells every number of every metric, of fits every parameter and point: real
  * numbers within the tolerance, all else exactly. Listed apart, and no difference: build, machine, times, keys of cells. Files answer different questions where metrics, data digests, the campaign
  * seed or the analysis plan differ; that is said, and is a difference.
  *

@@ -14,7 +14,7 @@ typedef struct gyre_diff_side {
     unsigned minor;
 } gyre_diff_side;
 
-/* A row of one file: a cell, a comparison, a pass or a fit. */
+/* A row of one file: a cell, a comparison, a pass, a fit, an exact number or a canary. */
 typedef struct gyre_diff_row {
     const gyre_diff_side *side;
     gyre_schema_owner owner;
@@ -41,7 +41,7 @@ typedef struct gyre_diff_tally {
     double worst;
 } gyre_diff_tally;
 
-enum { GYRE_DIFF_CELLS, GYRE_DIFF_VALUES, GYRE_DIFF_COMPARISONS, GYRE_DIFF_PERPLEXITY, GYRE_DIFF_FITS, GYRE_DIFF_TABLES };
+enum { GYRE_DIFF_CELLS, GYRE_DIFF_VALUES, GYRE_DIFF_COMPARISONS, GYRE_DIFF_PERPLEXITY, GYRE_DIFF_FITS, GYRE_DIFF_NUMBERS, GYRE_DIFF_CANARIES, GYRE_DIFF_TABLES };
 
 typedef struct gyre_diffs {
     gyre_diff_side sides[2];

@@ -6,7 +6,7 @@
 
 enum { NAME_TEXT = 1024 };
 
-static const char *const table_names[GYRE_DIFF_TABLES] = {"cells", "values", "comparisons", "perplexity", "fits"};
+static const char *const table_names[GYRE_DIFF_TABLES] = {"cells", "values", "comparisons", "perplexity", "fits", "exact", "canaries"};
 
 /* What, and what each file says. */
 static const gyre_sheet_column pair_columns[] = {{.name = "what"}, {.name = "a"}, {.name = "b"}};
@@ -105,7 +105,20 @@ done:
 
 static const char *table_of(gyre_schema_owner owner)
 {
-    return table_names[owner == GYRE_SCHEMA_CELLS ? GYRE_DIFF_CELLS : owner == GYRE_SCHEMA_COMPARISONS ? GYRE_DIFF_COMPARISONS : owner == GYRE_SCHEMA_PERPLEXITY ? GYRE_DIFF_PERPLEXITY : GYRE_DIFF_FITS];
+    switch (owner) {
+    case GYRE_SCHEMA_CELLS:
+        return table_names[GYRE_DIFF_CELLS];
+    case GYRE_SCHEMA_COMPARISONS:
+        return table_names[GYRE_DIFF_COMPARISONS];
+    case GYRE_SCHEMA_PERPLEXITY:
+        return table_names[GYRE_DIFF_PERPLEXITY];
+    case GYRE_SCHEMA_EXACT:
+        return table_names[GYRE_DIFF_NUMBERS];
+    case GYRE_SCHEMA_CANARIES:
+        return table_names[GYRE_DIFF_CANARIES];
+    default:
+        return table_names[GYRE_DIFF_FITS];
+    }
 }
 
 static gyre_status only(const gyre_diffs *d, gyre_book *book, gyre_error *err)

@@ -200,7 +200,7 @@ done:
 
 /* ---- the words ---- */
 
-static const char *const words[] = {"cells", "values", "arms", "comparisons", "perplexity", "fits", "points", "parameters", "sources", NULL};
+static const char *const words[] = {"cells", "values", "arms", "comparisons", "perplexity", "fits", "points", "parameters", "sources", "exact", "canaries", NULL};
 
 static gyre_status check_what(const char *what, gyre_error *err)
 {
@@ -208,7 +208,7 @@ static gyre_status check_what(const char *what, gyre_error *err)
         if (strcmp(words[i], what) == 0)
             return GYRE_OK;
     const char *near = gyre_nearest(what, words);
-    return gyre_error_set(err, GYRE_E_USAGE, __FILE__, __LINE__, "--what %s%s%s%s: cells, values, arms, comparisons, perplexity, fits, points, parameters or sources is wanted", what,
+    return gyre_error_set(err, GYRE_E_USAGE, __FILE__, __LINE__, "--what %s%s%s%s: cells, values, arms, comparisons, perplexity, fits, points, parameters, sources, exact or canaries is wanted", what,
                           near != NULL ? " (did you mean " : "", near != NULL ? near : "", near != NULL ? "?)" : "");
 }
 
@@ -218,7 +218,7 @@ static gyre_status export_what(const job *j, const char *what, gyre_error *err)
         const char *what;
         gyre_schema_owner owner;
     } owners[] = {{"cells", GYRE_SCHEMA_CELLS}, {"comparisons", GYRE_SCHEMA_COMPARISONS}, {"perplexity", GYRE_SCHEMA_PERPLEXITY}, {"fits", GYRE_SCHEMA_FITS}, {"points", GYRE_SCHEMA_POINTS},
-                  {"parameters", GYRE_SCHEMA_PARAMETERS}, {"sources", GYRE_SCHEMA_SOURCES}};
+                  {"parameters", GYRE_SCHEMA_PARAMETERS}, {"sources", GYRE_SCHEMA_SOURCES}, {"exact", GYRE_SCHEMA_EXACT}, {"canaries", GYRE_SCHEMA_CANARIES}};
     if (strcmp(what, "values") == 0)
         return values(j, err);
     if (strcmp(what, "arms") == 0)

@@ -6,7 +6,7 @@
  *   comparisons  one row a comparison, the columns of /stats
  *   perplexity   one row a pass, the columns of /perplexity
  *   fits         one row a fit, the columns of /fits behind what its cell is; points and parameters: one row each, with the place of the fit
- *   sources      one row a source, its columns
+ *   sources      one row a source; exact: one row an exact number; canaries: one row a canary; their columns
  *
  * Columns come from the table in schema.c, so that what is stored is exported. What they mean is on docs/results-schema.md. What it is not: a copy; names of documents and texts of the configuration
  * stay in the file.
