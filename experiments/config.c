@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"experiment", "source", "fit", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", "sizes", NULL};
-static const char *const compare_keys[] = {"arm", "against", "metric", "margin", "alpha", "family", NULL};
+static const char *const top_keys[] = {"experiment", "source", "fit", "arms", "grid", "seeds", "campaign_seed", "metrics", "compare", "claim", "pilot", "sizes", NULL};
+static const char *const compare_keys[] = {"arm", "against", "metric", "margin", "alpha", "family", "test", "goal", "correction", "published", "predicts", NULL};
 
 /* ---- the rest ---- */
 
@@ -106,7 +106,26 @@ static void read_comparison(gyre_config *c, const gyre_yaml_node *node, size_t i
     s->family = "main";
     if (family != NULL)
         (void)gyre_yaml_text(c->yaml, family, path, &s->family);
+    gyre_config_read_judging(c, node, path, s);
     c->n_compare++;
+}
+
+/* A family is adjusted as one: one alpha, one correction. */
+static void check_family(gyre_config *c, const gyre_yaml_node *node, size_t i)
+{
+    const gyre_compare_spec *s = c->compare;
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(s[i].family, s[j].family) != 0)
+            continue;
+        if (s[i].alpha != s[j].alpha) {
+            gyre_yaml_fault(c->yaml, node, "compare", "family '%.40s' has two values of alpha", s[i].family);
+            break;
+        }
+        if (strcmp(s[i].correction, s[j].correction) != 0) {
+            gyre_yaml_fault(c->yaml, node, "compare", "family '%.40s' has two corrections, %s and %s: a family has one", s[i].family, s[j].correction, s[i].correction);
+            break;
+        }
+    }
 }
 
 static gyre_status read_compare(gyre_config *c, const gyre_yaml_node *root, gyre_error *err)
@@ -119,11 +138,7 @@ static gyre_status read_compare(gyre_config *c, const gyre_yaml_node *root, gyre
     for (size_t i = 0; i < list->count; i++)
         read_comparison(c, list->items[i], i);
     for (size_t i = 0; i < c->n_compare; i++)
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(c->compare[i].family, c->compare[j].family) == 0 && c->compare[i].alpha != c->compare[j].alpha) {
-                gyre_yaml_fault(c->yaml, list->items[i], "compare", "family '%.40s' has two values of alpha", c->compare[i].family);
-                break;
-            }
+        check_family(c, list->items[i], i);
 done:
     return st;
 }
@@ -207,7 +222,16 @@ static void add_compare(text *t, const gyre_config *c)
             add(t, "%.17g", s->margin);
         else
             add(t, "none");
-        add(t, " alpha=%.17g family=%s\n", s->alpha, s->family);
+        add(t, " alpha=%.17g family=%s", s->alpha, s->family);
+        if (strcmp(s->test, "auto") != 0)
+            add(t, " test=%s", s->test);
+        if (strcmp(s->goal, "equivalent") != 0)
+            add(t, " goal=%s", s->goal);
+        if (strcmp(s->correction, "holm") != 0)
+            add(t, " correction=%s", s->correction);
+        if (s->predicts[0] != '\0')
+            add(t, " predicts=%s", s->predicts);
+        add(t, "\n");
     }
 }
 
@@ -378,6 +402,7 @@ gyre_status gyre_config_read(const char *path, const char *size, const char *con
         GYRE_TRY(read_points(c, root, err));
         read_metrics(c, root);
         GYRE_TRY(read_compare(c, root, err));
+        gyre_config_read_claim(c, root);
         keep_level(c, root);
     }
     if (gyre_yaml_faults(c->yaml) > 0 && report != NULL) {

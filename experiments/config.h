@@ -22,6 +22,9 @@ enum {
     GYRE_CONFIG_SEEDS = 100000,
     GYRE_CONFIG_TEXTS = 256,
     GYRE_CONFIG_RANGES = 32,
+    GYRE_CONFIG_OPEN = 16,
+    GYRE_CONFIG_EXACT = 32,
+    GYRE_CONFIG_VERDICTS = 64, /* room for a comma list of verdicts */
     GYRE_ARM_TEXT = GYRE_CODEC_TEXT + GYRE_FIT_TEXT + 512
 };
 
@@ -71,7 +74,24 @@ typedef struct gyre_compare_spec {
     const char *arm, *against, *metric, *family;
     bool ratio, has_margin;
     double margin, alpha;
+    const char *test, *goal, *correction; /* "auto", "equivalent", "holm" where not said */
+    const char *published;                /* "" */
+    char predicts[GYRE_CONFIG_VERDICTS];  /* verdicts, a comma list; "" */
 } gyre_compare_spec;
+
+/* `claim`: a published claim that the experiment decides. */
+typedef struct gyre_exact_spec {
+    const char *arm, *point, *quantity; /* point NULL: every point of the arm */
+    double published;
+    uint32_t digits;
+} gyre_exact_spec;
+
+typedef struct gyre_claim_spec {
+    const char *id, *says, *source, *rule; /* id NULL: no claim */
+    size_t n_open, n_exact;
+    const char *open[GYRE_CONFIG_OPEN];
+    gyre_exact_spec exact[GYRE_CONFIG_EXACT];
+} gyre_claim_spec;
 
 /* An arm with one choice of grid values that act on it. */
 typedef struct gyre_arm_point {
@@ -113,6 +133,8 @@ typedef struct gyre_config {
     const gyre_metric_type *metrics[GYRE_CONFIG_METRICS];
     size_t n_compare;
     gyre_compare_spec *compare;
+    gyre_claim_spec claim;
+    const char *pilot;      /* results file that `gyre plan` takes spreads from; NULL */
     size_t n_points;
     gyre_arm_point *points; /* arms in order, grid values in order */
     char *canonical;        /* everything resolved, as text */

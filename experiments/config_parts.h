@@ -1,4 +1,4 @@
-/* What the parts of the configuration reader share: config.c (whole, comparisons), config_source.c, config_arms.c, config_fit.c, config_grid.c. */
+/* What the parts of the configuration reader share: config.c (whole, comparisons), config_source.c, config_arms.c, config_fit.c, config_grid.c, config_claim.c. */
 #ifndef GYRE_EXPERIMENTS_CONFIG_PARTS_H
 #define GYRE_EXPERIMENTS_CONFIG_PARTS_H
 
@@ -38,6 +38,10 @@ void gyre_config_read_layers(gyre_config *c, const gyre_yaml_node *root);
 
 /* Every point of every arm whose K and V one codec codes: window and sink have to be the same; one fault an arm. */
 void gyre_config_check_windows(gyre_config *c, const gyre_yaml_node *root);
+
+/* What a comparison says beside arms, metric and margin, and `claim` and `pilot` (config_claim.c). Points are known by then. */
+void gyre_config_read_judging(gyre_config *c, const gyre_yaml_node *node, const char *path, gyre_compare_spec *s);
+void gyre_config_read_claim(gyre_config *c, const gyre_yaml_node *root);
 
 gyre_status gyre_config_read_arms(gyre_config *c, const gyre_yaml_node *root, gyre_error *err);
 const gyre_arm *gyre_config_arm(const gyre_config *c, const char *name);

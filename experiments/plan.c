@@ -592,6 +592,12 @@ static gyre_status add_comparison(gyre_table *t, const gyre_compare_spec *spec, 
     GYRE_TRY(gyre_table_text(t, spec->metric, &x->metric, err));
     GYRE_TRY(gyre_table_text(t, spec->family, &x->family, err));
     GYRE_TRY(gyre_table_text(t, point, &x->point, err));
+    GYRE_TRY(gyre_table_text(t, spec->test, &x->test_asked, err));
+    GYRE_TRY(gyre_table_text(t, spec->goal, &x->goal, err));
+    GYRE_TRY(gyre_table_text(t, spec->correction, &x->correction, err));
+    GYRE_TRY(gyre_table_text(t, spec->published, &x->published, err));
+    GYRE_TRY(gyre_table_text(t, spec->predicts, &x->predicts, err));
+    gyre_comparison_defaults(x);
 done:
     return st;
 }
@@ -670,6 +676,7 @@ gyre_status gyre_plan_make(const gyre_config *c, const gyre_search *search, gyre
     GYRE_TRY(open_fitted(c, plan, err));
     GYRE_TRY(make_cells(c, plan, err));
     GYRE_TRY(make_comparisons(c, plan, err));
+    GYRE_TRY(gyre_plan_claim(c, plan->table, err));
     *out = plan;
     plan = NULL;
 done:

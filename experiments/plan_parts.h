@@ -1,9 +1,12 @@
-/* What the parts of the planner share: plan.c (captures, keys, fits, cells, comparisons), plan_model.c (models). */
+/* What the parts of the planner share: plan.c (captures, keys, fits, cells, comparisons), plan_model.c (models), plan_claim.c (claims). */
 #ifndef GYRE_EXPERIMENTS_PLAN_PARTS_H
 #define GYRE_EXPERIMENTS_PLAN_PARTS_H
 
 #include "core/sha256.h"
 #include "experiments/plan.h"
+
+/* The claim, and one row for every number that arithmetic fixes, source and point. */
+gyre_status gyre_plan_claim(const gyre_config *c, gyre_table *table, gyre_error *err);
 
 /* Documents of the capture by their use, as the configuration names them or by default. */
 gyre_status gyre_plan_split(const gyre_config *c, const gyre_capture_data *info, const char *path, gyre_plan_source *s, gyre_error *err);

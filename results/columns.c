@@ -26,6 +26,10 @@ gyre_items gyre_items_of(gyre_table *table, gyre_provenance *provenance, const g
         return (gyre_items){ (char *)table->comparisons, sizeof *table->comparisons, table->n_comparisons };
     case GYRE_SCHEMA_PERPLEXITY:
         return (gyre_items){ (char *)table->perplexity, sizeof *table->perplexity, table->n_perplexity };
+    case GYRE_SCHEMA_CANARIES:
+        return (gyre_items){ (char *)table->canaries, sizeof *table->canaries, table->n_canaries };
+    case GYRE_SCHEMA_EXACT:
+        return (gyre_items){ (char *)table->exact, sizeof *table->exact, table->n_exact };
     case GYRE_SCHEMA_PROVENANCE:
         return (gyre_items){ (char *)provenance, sizeof *provenance, 1 };
     case GYRE_SCHEMA_FITS:
@@ -61,7 +65,7 @@ size_t gyre_scale_length(const gyre_table *table, const gyre_fit_columns *fits, 
     } scales[] = { { "cell", table->n_cells },     { "source", table->n_sources }, { "comparison", table->n_comparisons }, { "document", documents },
                    { "calibration", calibration }, { "validation", validation },   { "layer", layers },                   { "head", heads },
                    { "fit", fits->n_fits },        { "parameter", fits->n_parameters }, { "point", fits->n_points },
-                   { "pass", table->n_perplexity } };
+                   { "pass", table->n_perplexity }, { "canary", table->n_canaries },   { "exact_value", table->n_exact } };
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
         if (strcmp(scales[i].name, scale) == 0)
             return scales[i].length;

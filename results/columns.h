@@ -13,7 +13,7 @@
 #include "results/schema.h"
 #include "results/table.h"
 
-/* The structs that a row's values lie in: one, or one per source, cell, comparison, fit, parameter, point or pass. */
+/* The structs that a row's values lie in: one, or one per source, cell, comparison, fit, parameter, point, pass, canary or exact value. */
 typedef struct gyre_items {
     char *base;
     size_t stride, count;

@@ -345,6 +345,7 @@ done:
 
 static void clear(gyre_comparison *c, const gyre_source *source)
 {
+    gyre_comparison_defaults(c);
     c->status = DEGENERATE;
     c->reason = c->test = c->verdict = "";
     c->n_seeds = c->n_documents = 0;
@@ -425,7 +426,7 @@ static gyre_status adjust_family(gyre_table *table, size_t first, double *p, dou
         const gyre_estimate e = { .mean = c->estimate };
         c->p_adjusted = p[i];
         c->p_tost_adjusted = tost[i];
-        c->verdict = gyre_verdict_name(gyre_verdict_of(&e, p[i], tost[i], c->alpha));
+        c->verdict = gyre_verdict_name(gyre_verdict_of(&e, GYRE_GOAL_EQUIVALENT, p[i], tost[i], c->alpha));
     }
 done:
     return st;

@@ -7,6 +7,7 @@
 #include "core/commit.h"
 #include "results/cells.h"
 #include "results/compare.h"
+#include "results/exact.h"
 #include "results/perplexity.h"
 #include "results/results_file.h"
 
@@ -66,6 +67,7 @@ gyre_status gyre_merge(const char *folder, gyre_table *table, bool partial, cons
         gyre_log_warning(log, "%zu of %zu cells are missing: %s%s", n, table->n_cells, missing, n > NAMED_MISSING ? "; ..." : "");
     GYRE_TRY(gyre_perplexity_make(table, err));
     GYRE_TRY(gyre_compare(table, err));
+    GYRE_TRY(gyre_exact_measure(table, err));
     GYRE_TRY(gyre_results_write(path, table, provenance, err));
 done:
     free(path);

@@ -51,12 +51,15 @@ static gyre_status newer_scales(reader *r, gyre_error *err)
     const struct {
         const char *path;
         size_t *length;
-    } scales[] = { { "/validation", &r->validation }, { "/fit", &fits }, { "/parameter", &parameters }, { "/point", &points }, { "/pass", &t->n_perplexity } };
+    } scales[] = { { "/validation", &r->validation }, { "/fit", &fits }, { "/parameter", &parameters }, { "/point", &points }, { "/pass", &t->n_perplexity },
+                 { "/canary", &t->n_canaries }, { "/exact_value", &t->n_exact } };
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
         if (gyre_schema_has(gyre_schema_find(scales[i].path), r->version))
             GYRE_TRY(scale_length(r, scales[i].path + 1, scales[i].length, err));
     GYRE_TRY(gyre_fit_columns_new(fits, parameters, points, &r->fits, err));
     GYRE_TRY(gyre_table_keep(t, t->n_perplexity, sizeof *t->perplexity, &t->perplexity, err));
+    GYRE_TRY(gyre_table_keep(t, t->n_canaries, sizeof *t->canaries, &t->canaries, err));
+    GYRE_TRY(gyre_table_keep(t, t->n_exact, sizeof *t->exact, &t->exact, err));
 done:
     return st;
 }
@@ -77,6 +80,8 @@ static gyre_status read_scales(reader *r, gyre_error *err)
     GYRE_TRY(gyre_table_keep(t, t->n_cells, sizeof *t->cells, &t->cells, err));
     GYRE_TRY(gyre_table_keep(t, t->n_sources, sizeof *t->sources, &t->sources, err));
     GYRE_TRY(gyre_table_keep(t, t->n_comparisons, sizeof *t->comparisons, &t->comparisons, err));
+    for (size_t i = 0; i < t->n_comparisons; i++)
+        gyre_comparison_defaults(&t->comparisons[i]); /* what older files do not say */
     GYRE_TRY(gyre_h5_read_texts(r->file, "source", t->n_sources, &names, err));
     for (size_t i = 0; i < t->n_sources; i++) {
         t->sources[i].texts = t->sources[i].texts_sha256 = t->sources[i].engine = ""; /* older files have none */
@@ -93,11 +98,12 @@ static gyre_status read_attribute(const reader *r, const gyre_schema_row *row, g
 {
     gyre_status st = GYRE_OK;
     gyre_items items = gyre_items_of(r->table, r->provenance, &r->fits, row->owner);
-    char *text = NULL;
+    char *text = NULL, path[GYRE_SCHEMA_GROUP_TEXT];
     hid_t group = H5I_INVALID_HID;
     if (items.base == NULL) /* of the file itself, or of a provenance that nobody wants */
         goto done;
-    group = H5Gopen2(r->file, row->owner == GYRE_SCHEMA_PROVENANCE ? "/provenance" : "/", H5P_DEFAULT);
+    gyre_schema_group(row, path);
+    group = H5Gopen2(r->file, path, H5P_DEFAULT);
     if (group < 0)
         GYRE_H5_FAIL(GYRE_E_INPUT, "the group is missing");
     const char *name = gyre_schema_name(row);

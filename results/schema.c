@@ -36,6 +36,15 @@
 #define STATS(field, type, unit, text, note) \
     { "/stats/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "comparison" }, GYRE_SCHEMA_COMPARISONS, offsetof(gyre_comparison, field), unit, \
       text, note, 0 }
+#define STATS_4(field, type, unit, text, note) \
+    { "/stats/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "comparison" }, GYRE_SCHEMA_COMPARISONS, offsetof(gyre_comparison, field), unit, text, note, 4 }
+#define SCALE_4(name, text, note) { "/" name, GYRE_SCHEMA_SCALE, GYRE_SCHEMA_SIZE, { name }, GYRE_SCHEMA_FILE, 0, NULL, text, note, 4 }
+#define GROUP_4(name, text, note) { "/" name, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, text, note, 4 }
+#define TEXT_4(path, kind, field, text, note) { path, GYRE_SCHEMA_##kind, GYRE_SCHEMA_TEXT, {0}, GYRE_SCHEMA_TABLE, offsetof(gyre_table, field), NULL, text, note, 4 }
+#define CANARY(field, text, note) \
+    { "/canaries/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_TEXT, { "canary" }, GYRE_SCHEMA_CANARIES, offsetof(gyre_canary, field), NULL, text, note, 4 }
+#define EXACT(field, type, unit, text, note) \
+    { "/exact/" #field, GYRE_SCHEMA_COLUMN, GYRE_SCHEMA_##type, { "exact_value" }, GYRE_SCHEMA_EXACT, offsetof(gyre_exact, field), unit, text, note, 4 }
 #define PROVENANCE(field, type, text, note) \
     { "/provenance@" #field, GYRE_SCHEMA_ATTRIBUTE, GYRE_SCHEMA_##type, {0}, GYRE_SCHEMA_PROVENANCE, offsetof(gyre_provenance, field), NULL, \
       text, note, 0 }
@@ -67,10 +76,22 @@ const gyre_schema_row gyre_schema[] = {
     SCALE_2("point", "place of a point of a training curve", ""),
     SCALE_3("pass", "place of a pass in /perplexity", "an arm at a grid point and a seed, over all chunks of a model source"),
 
+    SCALE_4("canary", "place of a canary in /canaries", ""),
+    SCALE_4("exact_value", "place of a number in /exact", ""),
+
     GROUP("config", "what was asked for", ""),
     CONFIG("source", config_source, "the configuration as written", "YAML"),
     CONFIG("overrides", config_overrides, "assignments of --set", "one a line"),
     CONFIG("canonical", config_canonical, "the configuration resolved, defaults filled in", "what config_sha256 is taken of"),
+    TEXT_4("/config/plan_registered", SCALAR, plan_registered, "the analysis plan as it was registered in the run folder",
+           "before the first cell was computed; a comparison is a line; empty where none was registered"),
+
+    GROUP_4("claim", "the published claim that the experiment decides", "attributes, empty without one"),
+    TEXT_4("/claim@id", ATTRIBUTE, claim_id, "short name", ""),
+    TEXT_4("/claim@says", ATTRIBUTE, claim_says, "what it says", ""),
+    TEXT_4("/claim@source", ATTRIBUTE, claim_source, "where it was published", ""),
+    TEXT_4("/claim@rule", ATTRIBUTE, claim_rule, "how the verdicts of /stats and /exact decide it", ""),
+    TEXT_4("/claim@open", ATTRIBUTE, claim_open, "what cannot be decided here, with the reason", "a line each"),
 
     GROUP("sources", "where values came from", "of a model source a document is a chunk of text, and a layer is a block of chunks"),
     SOURCE(path, TEXT, NULL, "capture file", "as the configuration gives it; of a model source: the model file"),
@@ -217,6 +238,32 @@ const gyre_schema_row gyre_schema[] = {
     STATS(worst_high, REAL, "1", "upper end of its interval", "NaN where that layer has no spread"),
     STATS(total_bits_arm, REAL, "bit", "total bits per value of the arm", "mean over layers and seeds"),
     STATS(total_bits_against, REAL, "bit", "total bits per value of the other arm", "mean over layers and seeds"),
+    STATS_4(test_asked, TEXT, NULL, "test that was asked for", "`auto`: by the shape of the sample"),
+    STATS_4(goal, TEXT, NULL, "what the margin is for", "`equivalent`, or `not_worse`: one-sided"),
+    STATS_4(correction, TEXT, NULL, "adjustment over the family", "`holm`, `bh` or `by`"),
+    STATS_4(published, TEXT, NULL, "what was reported elsewhere", "as the configuration writes it"),
+    STATS_4(predicts, TEXT, NULL, "verdicts that were foretold", "comma list; empty without a prediction"),
+    STATS_4(exploratory, BOOL, "1", "not in the plan that was registered before data were read", "1: of no confirmatory family"),
+    STATS_4(exploratory_why, TEXT, NULL, "why exploratory", "empty otherwise"),
+    STATS_4(mde, REAL, "1", "smallest true difference that the test finds with power 0.8", "on the scale of the estimate, before adjustment; NaN where not known"),
+    STATS_4(power, REAL, "1", "power for the margin where there is no true difference", "before adjustment; NaN without a margin"),
+    STATS_4(seeds_needed, REAL, "1", "seeds for which that power would be 0.8, documents as they are", "infinite where no number is enough; NaN where not known"),
+    STATS_4(documents_needed, REAL, "1", "documents for which that power would be 0.8, seeds as they are", "infinite where no number is enough; NaN where not known"),
+
+    GROUP_4("canaries", "checks of the wiring that every run makes", ""),
+    CANARY(name, "canary", ""),
+    CANARY(status, "what became of it", "`PASS`, `FAIL`, `NOT RUN`"),
+    CANARY(detail, "what was looked at", "on FAIL which cell"),
+
+    GROUP_4("exact", "numbers that arithmetic fixes, against published ones", ""),
+    EXACT(arm, TEXT, NULL, "arm", ""),
+    EXACT(point, TEXT, NULL, "grid values that act on the arm", "empty without a grid"),
+    EXACT(source, SOURCE, NULL, "name of the source", ""),
+    EXACT(quantity, TEXT, NULL, "what is counted", "`total_bits`, `payload_bits` (a value), or `compression`: 16 bits over total bits"),
+    EXACT(published, REAL, "1", "published number", ""),
+    EXACT(digits, U32, "1", "decimals of the published number", ""),
+    EXACT(measured, REAL, "1", "counted here", "mean over layers; NaN where the arm has no cell that is OK"),
+    EXACT(verdict, TEXT, NULL, "verdict", "`EXACT`: equal when rounded to those decimals; else `DIFFERENT`"),
 
     GROUP("compat", "for readers of one big table", ""),
     { "/compat/table", GYRE_SCHEMA_COMPOUND, GYRE_SCHEMA_ROW, { "cell" }, GYRE_SCHEMA_CELLS, 0, NULL,
@@ -246,6 +293,7 @@ const gyre_schema_row gyre_schema[] = {
     PROVENANCE(gsl, CHARS, "GSL version", "linked, and of the header"),
     PROVENANCE(libyaml, CHARS, "libyaml version", ""),
     PROVENANCE(openssl, CHARS, "OpenSSL version", "linked, and of the header"),
+    TEXT_4("/provenance@plan_time", ATTRIBUTE, plan_time, "when the analysis plan was registered", "UTC; empty where none was"),
 
     { NULL, GYRE_SCHEMA_GROUP, GYRE_SCHEMA_ROW, {0}, GYRE_SCHEMA_FILE, 0, NULL, NULL, NULL, 0 },
 };
@@ -272,6 +320,14 @@ const char *gyre_schema_name(const gyre_schema_row *row)
 {
     const char *at = strchr(row->path, '@');
     return at != NULL ? at + 1 : strrchr(row->path, '/') + 1;
+}
+
+void gyre_schema_group(const gyre_schema_row *row, char group[GYRE_SCHEMA_GROUP_TEXT])
+{
+    size_t n = strcspn(row->path, "@");
+    n = n < GYRE_SCHEMA_GROUP_TEXT ? n : GYRE_SCHEMA_GROUP_TEXT - 1;
+    memcpy(group, row->path, n);
+    group[n] = '\0';
 }
 
 bool gyre_schema_is_text(gyre_schema_type type)

@@ -17,14 +17,14 @@
 #include "core/status.h"
 
 #define GYRE_RESULTS_SCHEMA "gyre-results"
-#define GYRE_RESULTS_VERSION "1.3.0"
+#define GYRE_RESULTS_VERSION "1.4.0"
 
 typedef enum gyre_schema_kind {
-    GYRE_SCHEMA_ATTRIBUTE, /* scalar attribute of the root or of a group: "/provenance@host" */
+    GYRE_SCHEMA_ATTRIBUTE, /* scalar attribute of the root or of a group: "/provenance@host", "/claim@id" */
     GYRE_SCHEMA_SCALE,     /* dimension scale in the root group: 0, 1, 2, ..., or the names of the sources */
     GYRE_SCHEMA_GROUP,
     GYRE_SCHEMA_SCALAR,    /* dataset without dimensions */
-    GYRE_SCHEMA_COLUMN,    /* one value per source, cell, comparison, fit, parameter, point or pass */
+    GYRE_SCHEMA_COLUMN,    /* one value per source, cell, comparison, fit, parameter, point, pass, canary or exact value */
     GYRE_SCHEMA_LIST,      /* several values per source, padded: [source, other scale] */
     GYRE_SCHEMA_METRIC,    /* "/metrics/(name)", one dataset per metric of the configuration */
     GYRE_SCHEMA_COMPOUND
@@ -58,6 +58,8 @@ typedef enum gyre_schema_owner {
     GYRE_SCHEMA_PARAMETERS, /* float */
     GYRE_SCHEMA_POINTS,     /* gyre_fit_point */
     GYRE_SCHEMA_PERPLEXITY, /* gyre_perplexity */
+    GYRE_SCHEMA_CANARIES,   /* gyre_canary */
+    GYRE_SCHEMA_EXACT,      /* gyre_exact */
     GYRE_SCHEMA_PROVENANCE
 } gyre_schema_owner;
 
@@ -89,6 +91,10 @@ bool gyre_schema_has(const gyre_schema_row *row, const char *version);
 
 /* Last component of the path: the name of a dataset or attribute. */
 const char *gyre_schema_name(const gyre_schema_row *row);
+
+/* The group of an attribute's object: "/", "/provenance", ...; room for every path of the table. */
+enum { GYRE_SCHEMA_GROUP_TEXT = 32 };
+void gyre_schema_group(const gyre_schema_row *row, char group[GYRE_SCHEMA_GROUP_TEXT]);
 
 /* Name of the stored type: "text", "float64", ... */
 const char *gyre_schema_type_name(gyre_schema_type type);

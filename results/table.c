@@ -32,6 +32,7 @@ gyre_status gyre_table_new(gyre_table **out, gyre_error *err)
     if (pthread_mutex_init(&table->blocks->lock, NULL) != 0)
         GYRE_FAIL(GYRE_E_INTERNAL, "cannot make a lock for the table");
     table->experiment = table->config_source = table->config_overrides = table->config_canonical = "";
+    table->plan_registered = table->plan_time = table->claim_id = table->claim_says = table->claim_source = table->claim_rule = table->claim_open = "";
     *out = table;
     table = NULL;
 done:
@@ -97,6 +98,23 @@ const char *gyre_unit_word(const gyre_source *source)
 size_t gyre_n_units(const gyre_source *source)
 {
     return source->kind == GYRE_SOURCE_MODEL && source->n_texts > 1 ? source->n_texts : source->n_documents;
+}
+
+void gyre_comparison_defaults(gyre_comparison *c)
+{
+    const char **const texts[] = { &c->published, &c->predicts, &c->exploratory_why };
+    double *const numbers[] = { &c->mde, &c->power, &c->seeds_needed, &c->documents_needed };
+    if (c->test_asked == NULL)
+        c->test_asked = "auto";
+    if (c->goal == NULL)
+        c->goal = "equivalent";
+    if (c->correction == NULL)
+        c->correction = "holm";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (*texts[i] == NULL)
+            *texts[i] = "";
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i] = (double)NAN;
 }
 
 size_t gyre_metric_place(const gyre_table *table, const char *name)

@@ -120,7 +120,37 @@ typedef struct gyre_comparison {
     uint32_t worst_layer;             /* layer with the largest |estimate|; UINT32_MAX of a MODEL, which has none: worst_* are NaN */
     double worst_estimate, worst_low, worst_high;
     double total_bits_arm, total_bits_against; /* mean over layers */
+
+    /* what the analysis plan says beside the arms and the margin; NULL of a comparison that nobody filled stands for the default */
+    const char *test_asked;    /* "auto" (by the shape of the sample), or a name in stats/ */
+    const char *goal;          /* "equivalent", or "not_worse": worse by the margin or more is what is to be excluded */
+    const char *correction;    /* of its family: "holm", "bh" or "by" */
+    const char *published;     /* what was reported elsewhere, as written; "" */
+    const char *predicts;      /* verdicts that were foretold, a comma list; "" */
+    bool exploratory;          /* not in the plan that was registered before data were read: of no confirmatory family */
+    const char *exploratory_why; /* "" otherwise */
+    /* what this sample could have seen, and what would be needed, from its components of variance; NaN where not known */
+    double mde;                /* smallest true difference that the test finds with power 0.8, same scale as estimate */
+    double power;              /* of equivalence (or of not worse) where there is no true difference, for the margin */
+    double seeds_needed, documents_needed; /* of either, the other as it is: for that power to be 0.8; infinite where no number is enough */
 } gyre_comparison;
+
+/* A check of the wiring that every run makes (canary.h). */
+typedef struct gyre_canary {
+    const char *name;
+    const char *status;        /* "PASS", "FAIL", "NOT RUN" */
+    const char *detail;        /* what was looked at, and on FAIL which cell */
+} gyre_canary;
+
+/* A number that arithmetic fixes, against the published one. */
+typedef struct gyre_exact {
+    const char *arm, *point;
+    size_t source;
+    const char *quantity;      /* "total_bits", "payload_bits", "compression" (16 bits over total bits) */
+    double published, measured;
+    uint32_t digits;           /* decimals that were published */
+    const char *verdict;       /* "EXACT", "DIFFERENT" */
+} gyre_exact;
 
 typedef struct gyre_table {
     const char *experiment;
@@ -143,6 +173,14 @@ typedef struct gyre_table {
     gyre_comparison *comparisons;
     size_t n_perplexity;
     gyre_perplexity *perplexity;      /* in plan order; made by merge, read from a results file */
+    const char *plan_registered;      /* the analysis plan as it was registered in the run folder before data were read (registration.h); "" where none was */
+    const char *plan_time;            /* when; outside the digest */
+    const char *claim_id, *claim_says, *claim_source, *claim_rule; /* the published claim that the experiment decides; "" without one */
+    const char *claim_open;           /* what it cannot decide, a line each */
+    size_t n_canaries;
+    gyre_canary *canaries;
+    size_t n_exact;
+    gyre_exact *exact;
     struct gyre_table_block *blocks;  /* texts and arrays owned by the table */
 } gyre_table;
 
@@ -157,6 +195,9 @@ gyre_status gyre_table_text(gyre_table *table, const char *text, const char **ou
 const char *gyre_layer_word(const gyre_source *source);
 const char *gyre_unit_word(const gyre_source *source);
 size_t gyre_n_units(const gyre_source *source);
+
+/* Fills what nobody said of a comparison with the defaults: test auto, goal equivalent, correction holm, no prediction, numbers NaN. */
+void gyre_comparison_defaults(gyre_comparison *comparison);
 
 /* Index of a metric in the table, or n_metrics. */
 size_t gyre_metric_place(const gyre_table *table, const char *name);

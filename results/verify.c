@@ -13,6 +13,7 @@
 #include "results/cells.h"
 #include "results/compare.h"
 #include "results/digest.h"
+#include "results/exact.h"
 #include "results/results_file.h"
 #include "results/schema.h"
 #include "tensors/capture.h"
@@ -182,7 +183,9 @@ done:
 static gyre_status check_attribute(gyre_verification *v, hid_t file, const gyre_schema_row *row, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const char *group = row->path[1] == '@' ? "/" : "/provenance", *name = gyre_schema_name(row);
+    const char *name = gyre_schema_name(row);
+    char group[GYRE_SCHEMA_GROUP_TEXT];
+    gyre_schema_group(row, group);
     hid_t object = gyre_h5_exists(file, group) ? H5Gopen2(file, group, H5P_DEFAULT) : H5I_INVALID_HID;
     char *text = NULL;
     uint64_t number = 0;
@@ -277,6 +280,8 @@ static gyre_status check_comparison(gyre_verification *v, const gyre_table *tabl
         GYRE_TRY(fault(v, err, "/stats/verdict: row %zu is '%s' where the status is %s", i, c->verdict, c->status));
     if (verdict && (strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0) != table->sources[c->source].descriptive)
         GYRE_TRY(fault(v, err, "/stats/verdict: row %zu is '%s', and its source is%s descriptive", i, c->verdict, table->sources[c->source].descriptive ? "" : " not"));
+    if (c->exploratory != (c->exploratory_why[0] != '\0'))
+        GYRE_TRY(fault(v, err, "/stats/exploratory: row %zu says %d and gives %s reason", i, c->exploratory, c->exploratory_why[0] != '\0' ? "a" : "no"));
     if (!metric)
         GYRE_TRY(fault(v, err, "/stats/metric: row %zu names %s, which is not in /metrics", i, c->metric));
 done:
@@ -301,6 +306,25 @@ done:
     return st;
 }
 
+static gyre_status check_canary(gyre_verification *v, const gyre_canary *c, size_t i, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (strcmp(c->status, "PASS") != 0 && strcmp(c->status, "FAIL") != 0 && strcmp(c->status, "NOT RUN") != 0)
+        GYRE_TRY(fault(v, err, "/canaries/status: row %zu is '%s'", i, c->status));
+done:
+    return st;
+}
+
+static gyre_status check_exact(gyre_verification *v, const gyre_exact *e, size_t i, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char *verdict = gyre_exact_verdict(e->published, e->measured, e->digits);
+    if (strcmp(e->verdict, verdict) != 0)
+        GYRE_TRY(fault(v, err, "/exact/verdict: row %zu is '%s', and %.*f against %.10g is %s", i, e->verdict, (int)e->digits, e->published, e->measured, verdict));
+done:
+    return st;
+}
+
 /* Reads the file as reports do, and looks at the words in it. */
 static gyre_status check_sense(gyre_verification *v, const char *path, gyre_error *err)
 {
@@ -321,6 +345,10 @@ static gyre_status check_sense(gyre_verification *v, const char *path, gyre_erro
         GYRE_TRY(check_comparison(v, table, i, err));
     for (size_t i = 0; i < table->n_perplexity; i++)
         GYRE_TRY(check_pass(v, table, i, err));
+    for (size_t i = 0; i < table->n_canaries; i++)
+        GYRE_TRY(check_canary(v, &table->canaries[i], i, err));
+    for (size_t i = 0; i < table->n_exact; i++)
+        GYRE_TRY(check_exact(v, &table->exact[i], i, err));
 done:
     gyre_table_free(table);
     free(why);

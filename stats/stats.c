@@ -12,6 +12,8 @@
 
 #include <gsl/gsl_statistics_double.h>
 
+#include "stats/verdict.h"
+
 const gyre_test_type *const gyre_tests[] = {
 #define GYRE_TEST_ROW(name) &gyre_test_##name,
     GYRE_TEST_LIST(GYRE_TEST_ROW)
@@ -68,6 +70,20 @@ gyre_status gyre_estimate_end(double variance, double df, gyre_estimate *out, gy
         GYRE_FAIL(GYRE_E_RANGE, "squared standard error %g with %g degrees of freedom leaves the range of double: rescale the metric", variance, df);
     out->se = sqrt(variance);
     out->df = df;
+done:
+    return st;
+}
+
+gyre_status gyre_test_judge(const gyre_test_type *type, const double *d, size_t seeds, size_t documents, const gyre_margin *margin, double alpha, uint64_t seed,
+                            gyre_estimate *estimate, gyre_judgement *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (type->judge != NULL) {
+        GYRE_TRY(type->judge(d, seeds, documents, margin, alpha, seed, estimate, out, err));
+        goto done;
+    }
+    GYRE_TRY(type->estimate(d, seeds, documents, estimate, err));
+    GYRE_TRY(gyre_judge(estimate, margin, alpha, out, err));
 done:
     return st;
 }

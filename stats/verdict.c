@@ -28,13 +28,21 @@ done:
     return st;
 }
 
-static gyre_status check(const gyre_estimate *e, const gyre_margin *margin, double alpha, gyre_error *err)
+gyre_status gyre_judge_begin(const gyre_margin *margin, double alpha, gyre_judgement *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    *out = (gyre_judgement){ NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
     if (!(alpha > 0.0 && alpha < 0.5))
         GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
     if (margin->declared && !(isfinite(margin->lo) && isfinite(margin->hi) && margin->lo < 0.0 && margin->hi > 0.0))
         GYRE_FAIL(GYRE_E_CONFIG, "margin (%g, %g) does not hold 0 inside finite bounds", margin->lo, margin->hi);
+done:
+    return st;
+}
+
+static gyre_status check(const gyre_estimate *e, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
     if (!e->degenerate && !(isfinite(e->mean) && isfinite(e->se) && e->se > 0.0 && isfinite(e->df) && e->df > 0.0))
         GYRE_FAIL(GYRE_E_INTERNAL, "estimate with mean %g, standard error %g, %g degrees of freedom", e->mean, e->se, e->df);
 done:
@@ -46,14 +54,15 @@ static void tost(const gyre_estimate *e, const gyre_margin *margin, gyre_judgeme
     out->tost_p_lower = gsl_cdf_tdist_Q((e->mean - margin->lo) / e->se, e->df);
     out->tost_p_upper = gsl_cdf_tdist_P((e->mean - margin->hi) / e->se, e->df);
     out->tost_p = fmax(out->tost_p_lower, out->tost_p_upper);
+    out->p_not_worse = out->tost_p_upper;
 }
 
 gyre_status gyre_judge(const gyre_estimate *estimate, const gyre_margin *margin, double alpha, gyre_judgement *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     const gyre_estimate *e = estimate;
-    *out = (gyre_judgement){ NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
-    GYRE_TRY(check(e, margin, alpha, err));
+    GYRE_TRY(gyre_judge_begin(margin, alpha, out, err));
+    GYRE_TRY(check(e, err));
     if (e->degenerate)
         goto done;
     double wide = e->se * gsl_cdf_tdist_Qinv(0.5 * alpha, e->df), narrow = e->se * gsl_cdf_tdist_Qinv(alpha, e->df);
@@ -66,6 +75,7 @@ gyre_status gyre_judge(const gyre_estimate *estimate, const gyre_margin *margin,
     out->inner_lo = e->mean - narrow;
     out->inner_hi = e->mean + narrow;
     out->smallest_margin = fabs(e->mean) + narrow;
+    out->p_error = 0.0;
     if (margin->declared)
         tost(e, margin, out);
     if (isnan(out->p) || (margin->declared && (isnan(out->tost_p_lower) || isnan(out->tost_p_upper))))
@@ -74,15 +84,19 @@ done:
     return st;
 }
 
-gyre_verdict gyre_verdict_of(const gyre_estimate *estimate, double p_adjusted, double tost_p_adjusted, double alpha)
+gyre_verdict gyre_verdict_of(const gyre_estimate *estimate, gyre_goal goal, double p_adjusted, double margin_p_adjusted, double alpha)
 {
+    bool differs = p_adjusted < alpha, within = margin_p_adjusted < alpha; /* false for NaN */
+    bool better = differs && estimate->mean < 0.0, worse = differs && estimate->mean > 0.0;
     if (estimate->degenerate)
         return GYRE_VERDICT_DEGENERATE;
-    if (tost_p_adjusted < alpha) /* false for NaN */
+    if (goal == GYRE_GOAL_EQUIVALENT && within)
         return GYRE_VERDICT_EQUIVALENT;
-    if (p_adjusted < alpha)
-        return estimate->mean < 0.0 ? GYRE_VERDICT_BETTER : GYRE_VERDICT_WORSE;
-    return GYRE_VERDICT_INCONCLUSIVE;
+    if (better)
+        return GYRE_VERDICT_BETTER;
+    if (within)
+        return GYRE_VERDICT_NOT_WORSE;
+    return worse ? GYRE_VERDICT_WORSE : GYRE_VERDICT_INCONCLUSIVE;
 }
 
 const char *gyre_verdict_name(gyre_verdict verdict)

@@ -413,7 +413,7 @@ static void test_verdict_words(void **state)
         { &worse, NAN, NAN, "INCONCLUSIVE" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_string_equal(gyre_verdict_name(gyre_verdict_of(rows[i].e, rows[i].p, rows[i].tost_p, 0.05)), rows[i].word);
+        assert_string_equal(gyre_verdict_name(gyre_verdict_of(rows[i].e, GYRE_GOAL_EQUIVALENT, rows[i].p, rows[i].tost_p, 0.05)), rows[i].word);
 }
 
 static void test_margins(void **state)
@@ -433,8 +433,8 @@ static void test_margins(void **state)
     gyre_estimate e = estimate_of(d, 1, 8);
     gyre_judgement wide = judgement_of(&e, -0.25, 0.25, 0.05), cut = judgement_of(&e, -0.25, 0.2, 0.05);
     assert_true(wide.tost_p < 0.05 && cut.tost_p > 0.05 && cut.tost_p_lower == wide.tost_p_lower);
-    assert_int_equal(gyre_verdict_of(&e, wide.p, wide.tost_p, 0.05), GYRE_VERDICT_EQUIVALENT);
-    assert_int_equal(gyre_verdict_of(&e, cut.p, cut.tost_p, 0.05), GYRE_VERDICT_WORSE);
+    assert_int_equal(gyre_verdict_of(&e, GYRE_GOAL_EQUIVALENT, wide.p, wide.tost_p, 0.05), GYRE_VERDICT_EQUIVALENT);
+    assert_int_equal(gyre_verdict_of(&e, GYRE_GOAL_EQUIVALENT, cut.p, cut.tost_p, 0.05), GYRE_VERDICT_WORSE);
 
     gyre_judgement j;
     m.declared = false;
@@ -464,7 +464,7 @@ static void test_degenerate(void **state)
         assert_true(e.degenerate && e.se == 0.0 && isnan(e.df) && e.sd_document == 0.0);
         assert_true(isnan(j.t) && isnan(j.p) && isnan(j.lo) && isnan(j.hi) && isnan(j.tost_p_lower) && isnan(j.tost_p_upper));
         assert_true(isnan(j.tost_p) && isnan(j.inner_lo) && isnan(j.inner_hi) && isnan(j.smallest_margin));
-        assert_string_equal(gyre_verdict_name(gyre_verdict_of(&e, j.p, j.tost_p, 0.05)), "DEGENERATE");
+        assert_string_equal(gyre_verdict_name(gyre_verdict_of(&e, GYRE_GOAL_EQUIVALENT, j.p, j.tost_p, 0.05)), "DEGENERATE");
     }
     const double nearly[3] = { 0.1, 0.1, 0.1 + 1e-13 }; /* small for whatever reason, but not rounding */
     assert_false(estimate_of(nearly, 1, 3).degenerate);

@@ -1,0 +1,33 @@
+/* Adjustments for a family of m tests, by name. Beside Holm's (stats/holm.h), two for the false discovery rate, the expected share of false claims among all claims:
+ *
+ *   bh   adjusted p_(i) = min(1, min over k >= i of m p_(k) / k)                                              p_(1) <= ... <= p_(m)
+ *   by   adjusted p_(i) = min(1, min over k >= i of m c p_(k) / k),   c = 1 + 1/2 + ... + 1/m
+ *
+ * References: Benjamini, Hochberg, J. Royal Statistical Society B 57 (1995) 289-300; Benjamini, Yekutieli, Annals of Statistics 29 (2001) 1165-1188.
+ * bh holds its rate for independent tests and some positive dependence, by for any dependence; Holm's is the one for confirming, these are for screening.
+ * What they are not: a guard against a single false claim. As in gyre_holm a NaN is a test not made: it stays NaN and does not count in m.
+ */
+#ifndef GYRE_STATS_MULTIPLICITY_H
+#define GYRE_STATS_MULTIPLICITY_H
+
+#include <stddef.h>
+
+#include "core/status.h"
+
+/* Order kept; adjusted may be p itself. GYRE_E_RANGE for a number outside [0, 1]. */
+gyre_status gyre_benjamini_hochberg(const double *p, size_t n, double *adjusted, gyre_error *err);
+gyre_status gyre_benjamini_yekutieli(const double *p, size_t n, double *adjusted, gyre_error *err);
+
+typedef struct gyre_correction_type {
+    const char *name; /* holm, bh, by */
+    const char *summary;
+    gyre_status (*adjust)(const double *p, size_t n, double *adjusted, gyre_error *err);
+} gyre_correction_type;
+
+/* All of them, holm first, then one whose name is NULL. */
+extern const gyre_correction_type gyre_corrections[];
+
+/* By name, or NULL. */
+const gyre_correction_type *gyre_correction_find(const char *name);
+
+#endif
