@@ -58,7 +58,13 @@ static const gyre_verb verbs[] = {
      "gyre status DIR\n  counts the cells of a run folder: done, skipped, failed with their reasons, to go; the run may be at work\nexample: gyre status out/demo\n", gyre_verb_status},
     {"merge", "make results.h5 of a run folder's cells",
      "gyre merge DIR [--partial]\n  --partial     merges although cells are missing; comparisons that need them are INCOMPLETE\nexample: gyre merge out/demo\n", gyre_verb_merge},
-    {"report", "print arms and verdicts of a results file", "gyre report RESULTS.h5\nexample: gyre report out/demo/results.h5\n", gyre_verb_report},
+    {"report", "print arms and verdicts of a results file",
+     "gyre report RESULTS.h5 [--format text|markdown|latex|csv|json] [--only TABLE] [--json]\n"
+     "  --format F    text (default), markdown, latex (a fragment for \\usepackage{booktabs}), csv (table after table, an empty line between), json\n"
+     "  --only TABLE  one table: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted or best\n"
+     "  --json        the same as --format json\n"
+     "example: gyre report out/demo/results.h5 --format markdown --only verdicts\n",
+     gyre_verb_report},
     {"figures", "draw a results file",
      "gyre figures RESULTS.h5 [--out DIR] [--only NAME]\n  --out DIR     where PNG, SVG, PDF and CSV go (default: figures beside the file)\n"
      "example: gyre figures out/demo/results.h5\n",

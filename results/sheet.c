@@ -24,7 +24,7 @@ gyre_status gyre_sheet_format_of(const char *name, gyre_sheet_format *out, gyre_
                           near != NULL ? near : "", near != NULL ? "?)" : "");
 }
 
-bool gyre_sheet_is_data(const gyre_book *book)
+bool gyre_book_is_data(const gyre_book *book)
 {
     return book->format == GYRE_SHEET_CSV || book->format == GYRE_SHEET_JSON;
 }
@@ -57,7 +57,7 @@ static char *words_of(const char *format, va_list arguments)
 
 static void paragraph(gyre_book *book, bool fresh, const char *format, va_list arguments)
 {
-    if (gyre_sheet_is_data(book) || book->only != NULL)
+    if (gyre_book_is_data(book) || book->only != NULL)
         return;
     char *words = words_of(format, arguments);
     if (words != NULL)
@@ -194,7 +194,7 @@ static void row_if_whole(gyre_sheet *s)
 {
     if (s->n_cells % s->n_columns != 0)
         return;
-    if (gyre_sheet_is_data(s->book)) {
+    if (gyre_book_is_data(s->book)) {
         if (s->n_rows == 0)
             gyre_sheet_data_begin(s);
         gyre_sheet_data_row(s);
@@ -288,7 +288,7 @@ gyre_status gyre_sheet_close(gyre_sheet *s, gyre_error *err)
         st = s->status;
         if (err != NULL)
             *err = s->error;
-    } else if (!s->silent && gyre_sheet_is_data(book)) {
+    } else if (!s->silent && gyre_book_is_data(book)) {
         if (s->n_rows == 0)
             gyre_sheet_data_begin(s);
         gyre_sheet_data_end(s);

@@ -64,6 +64,9 @@ typedef struct gyre_sheet_facts {
 /* only: name of the one table that is wanted, or NULL; paragraphs then stay away too. facts may be NULL. */
 gyre_status gyre_book_open(FILE *stream, gyre_sheet_format format, const char *only, const gyre_sheet_facts *facts, gyre_book **out, gyre_error *err);
 
+/* CSV or JSON: nobody reads it line by line, so lists need not be cut short. */
+bool gyre_book_is_data(const gyre_book *book);
+
 /* A paragraph of printed forms, after an empty line / a line that goes on with the paragraph before. */
 void gyre_book_words(gyre_book *book, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gyre_book_line(gyre_book *book, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -54,8 +54,6 @@ bool gyre_sheet_control(uint32_t c);
 /* What printed forms show of a cell: its words, or its number put into `number`. */
 const char *gyre_sheet_cell_text(const gyre_sheet_column *column, const gyre_sheet_cell *cell, char number[GYRE_SHEET_NUMBER]);
 
-bool gyre_sheet_is_data(const gyre_book *book);
-
 void gyre_sheet_print(gyre_sheet *sheet);        /* text, Markdown, LaTeX */
 void gyre_sheet_print_words(gyre_book *book, const char *words, bool fresh);
 

@@ -341,9 +341,13 @@ static void print_latex(const gyre_sheet *s, const bool *shown, FILE *out)
 void gyre_sheet_print(gyre_sheet *s)
 {
     FILE *out = s->book->stream;
-    bool shown[GYRE_SHEET_COLUMNS] = {false};
-    for (size_t c = 0; c < s->n_columns; c++)
+    bool shown[GYRE_SHEET_COLUMNS] = {false}, any = false;
+    for (size_t c = 0; c < s->n_columns; c++) {
         shown[c] = visible(s, c);
+        any = any || shown[c];
+    }
+    if (!any)
+        return;
     if (s->book->n_printed++ > 0)
         (void)fputc('\n', out);
     else if (s->book->format == GYRE_SHEET_LATEX)
@@ -360,7 +364,7 @@ void gyre_sheet_print_words(gyre_book *book, const char *words, bool fresh)
 {
     if (book->n_printed++ == 0)
         (void)fputs(book->format == GYRE_SHEET_LATEX ? "% needs \\usepackage{booktabs}\n" : "", book->stream);
-    else if (fresh)
+    else if (fresh || book->format != GYRE_SHEET_TEXT) /* where lines run together, each is a paragraph */
         (void)fputc('\n', book->stream);
     if (book->format == GYRE_SHEET_TEXT)
         put_text(words, book->stream);
