@@ -167,9 +167,7 @@ gyre_status gyre_claims_parts_sheet(gyre_book *book, const gyre_claims *claims, 
             (claim->parts[j].comparison != NULL ? comparison_row : exact_row)(s, title, &claim->parts[j]);
     }
     GYRE_TRY(gyre_sheet_close(s, err));
-    s = NULL;
 done:
-    gyre_sheet_free(s);
     return st;
 }
 
@@ -230,26 +228,24 @@ gyre_status gyre_claims_words_sheet(gyre_book *book, const gyre_claims *claims, 
         gyre_sheet_word(s, open);
     }
     GYRE_TRY(gyre_sheet_close(s, err));
-    s = NULL;
 done:
-    gyre_sheet_free(s);
     return st;
 }
 
-gyre_status gyre_report_claims(const char *const *paths, size_t n_paths, gyre_sheet_format format, FILE *out, gyre_log *log, gyre_error *err)
+gyre_status gyre_report_claims(const char *const *paths, size_t n_paths, gyre_sheet_format format, const char *only, FILE *out, gyre_log *log, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_claims claims = {0};
     gyre_book *book = NULL;
+    if (only != NULL && strcmp(only, "claims") != 0 && strcmp(only, "claim_parts") != 0)
+        GYRE_FAIL(GYRE_E_USAGE, "--only %s: of claims there are the tables claims and claim_parts", only);
     GYRE_TRY(gyre_claims_read(paths, n_paths, &claims, log, err));
     if (claims.n_claims == 0)
         GYRE_FAIL(GYRE_E_INPUT, "%s%s: no results of a configuration with a `claim`: see configs/claims", claims.files[0].path, claims.n_files > 1 ? " and the others" : "");
-    GYRE_TRY(gyre_book_open(out, format, NULL, NULL, &book, err));
+    GYRE_TRY(gyre_book_open(out, format, only, NULL, &book, err));
     GYRE_TRY(gyre_claims_parts_sheet(book, &claims, NULL, err));
     GYRE_TRY(gyre_claims_words_sheet(book, &claims, err));
-    gyre_book *whole = book;
-    book = NULL;
-    GYRE_TRY(gyre_book_close(whole, err));
+    GYRE_TRY(gyre_book_finish(book, err));
 done:
     gyre_book_free(book);
     gyre_claims_free(&claims);

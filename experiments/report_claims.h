@@ -10,8 +10,8 @@
 #include "results/claims.h"
 #include "results/sheet.h"
 
-/* Two tables: parts, and a line for each claim. Paths: results files and folders of them. GYRE_E_INPUT where no file has a claim. */
-gyre_status gyre_report_claims(const char *const *paths, size_t n_paths, gyre_sheet_format format, FILE *out, gyre_log *log, gyre_error *err);
+/* Two tables: parts (`claim_parts`), and a line for each claim (`claims`); only: one of them, or NULL. Paths: results files and folders of them. GYRE_E_INPUT where no file has a claim. */
+gyre_status gyre_report_claims(const char *const *paths, size_t n_paths, gyre_sheet_format format, const char *only, FILE *out, gyre_log *log, gyre_error *err);
 
 /* Markdown. What no paper states first, then claim by claim. */
 gyre_status gyre_report_findings(const char *const *paths, size_t n_paths, FILE *out, gyre_log *log, gyre_error *err);

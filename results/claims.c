@@ -74,7 +74,7 @@ gyre_part_state gyre_claim_comparison_state(const gyre_comparison *c, const char
     return strcmp(c->verdict, "INCONCLUSIVE") == 0 ? GYRE_PART_UNDECIDED : GYRE_PART_CONTRADICTED;
 }
 
-const char *gyre_claim_word(const size_t counts[GYRE_PART_STATES], size_t exact, bool canary_failed)
+const char *gyre_claim_word(const size_t counts[GYRE_PART_STATES], size_t exact, size_t open, bool canary_failed)
 {
     size_t p = counts[GYRE_PART_PREDICTED], c = counts[GYRE_PART_CONTRADICTED], u = counts[GYRE_PART_UNDECIDED];
     if (canary_failed)
@@ -87,7 +87,7 @@ const char *gyre_claim_word(const size_t counts[GYRE_PART_STATES], size_t exact,
         return "FAILS";
     if (p == 0)
         return "UNDECIDED";
-    if (u > 0)
+    if (u > 0 || open > 0)
         return "PARTLY";
     return exact == p ? "EXACT" : "HOLDS";
 }
@@ -189,25 +189,34 @@ static gyre_claim *claim_of(gyre_claims *c, const gyre_table *t)
     return &c->claims[c->n_claims++];
 }
 
-/* The lines of `open` that the claim does not have yet. */
-static gyre_status add_open(gyre_claims *c, gyre_claim *claim, const char *lines, gyre_error *err)
+/* Is the line among those of the text? */
+static bool has_line(const char *lines, const char *line, size_t length)
+{
+    for (const char *at = lines; *at != '\0';) {
+        size_t n = strcspn(at, "\n");
+        if (n == length && strncmp(at, line, n) == 0)
+            return true;
+        at += n + (at[n] == '\n');
+    }
+    return false;
+}
+
+/* The lines of the first file's `open` that every file of the claim has: what one file cannot decide another may. */
+static gyre_status find_open(gyre_claims *c, gyre_claim *claim, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    const char *lines = NULL;
+    for (size_t i = 0; i < c->n_files && lines == NULL; i++)
+        if (strcmp(c->files[i].table->claim_id, claim->id) == 0)
+            lines = c->files[i].table->claim_open;
+    GYRE_NEW(&claim->open, strlen(lines) + 1);
     for (const char *at = lines; *at != '\0';) {
         size_t length = strcspn(at, "\n");
-        const char *text = NULL, **more = NULL;
-        bool known = length == 0;
-        for (size_t i = 0; i < claim->n_open; i++)
-            known = known || (strlen(claim->open[i]) == length && strncmp(claim->open[i], at, length) == 0);
-        if (!known) {
-            GYRE_TRY(keep_text(c, at, length, &text, err));
-            GYRE_TRY(gyre_calloc((void **)&more, claim->n_open + 1, sizeof *more, err));
-            if (claim->n_open > 0)
-                memcpy(more, claim->open, claim->n_open * sizeof *more);
-            free(claim->open);
-            claim->open = more;
-            claim->open[claim->n_open++] = text;
-        }
+        bool all = length > 0;
+        for (size_t i = 0; i < c->n_files; i++)
+            all = all && (strcmp(c->files[i].table->claim_id, claim->id) != 0 || has_line(c->files[i].table->claim_open, at, length));
+        if (all)
+            GYRE_TRY(keep_text(c, at, length, &claim->open[claim->n_open++], err));
         at += length + (at[length] == '\n');
     }
 done:
@@ -230,7 +239,6 @@ static gyre_status add_parts(gyre_claims *c, const gyre_claim_file *f, gyre_erro
     GYRE_TRY(same("says", claim->says, t->claim_says, f, err));
     GYRE_TRY(same("source", claim->source, t->claim_source, f, err));
     GYRE_TRY(same("rule", claim->rule, t->claim_rule, f, err));
-    GYRE_TRY(add_open(c, claim, t->claim_open, err));
     GYRE_TRY(gyre_calloc((void **)&more, claim->n_parts + t->n_comparisons + t->n_exact + 1, sizeof *more, err));
     if (claim->n_parts > 0)
         memcpy(more, claim->parts, claim->n_parts * sizeof *more);
@@ -264,8 +272,11 @@ gyre_status gyre_claims_read(const char *const *paths, size_t n_paths, gyre_clai
     for (size_t i = 0; i < c->n_files; i++)
         if (c->files[i].table->claim_id[0] != '\0')
             GYRE_TRY(add_parts(c, &c->files[i], err));
-    for (size_t i = 0; i < c->n_claims; i++)
-        c->claims[i].word = gyre_claim_word(c->claims[i].count, c->claims[i].n_exact, c->claims[i].why[0] != '\0');
+    for (size_t i = 0; i < c->n_claims; i++) {
+        gyre_claim *claim = &c->claims[i];
+        GYRE_TRY(find_open(c, claim, err));
+        claim->word = gyre_claim_word(claim->count, claim->n_exact, claim->n_open, claim->why[0] != '\0');
+    }
     qsort(c->claims, c->n_claims, sizeof *c->claims, by_id);
 done:
     return st;

@@ -14,7 +14,7 @@
  *   MIXED                 p > 0 and c > 0: some parts hold, some fail
  *   FAILS                 c > 0: every part that is decided contradicts
  *   UNDECIDED             p = 0
- *   PARTLY                u > 0: what is decided holds, the rest is undecided
+ *   PARTLY                u > 0, or there is an `open` text that all files of the claim have: what is decided holds, the rest is undecided or not decidable here
  *   EXACT                 all of p are exact numbers
  *   HOLDS                 every part is decided as predicted
  *
@@ -53,7 +53,7 @@ typedef struct gyre_claim_part {
 
 typedef struct gyre_claim {
     const char *id, *says, *source, *rule;
-    const char **open;  /* what its files cannot decide, each once */
+    const char **open;  /* what none of its files can decide */
     size_t n_open;
     gyre_claim_part *parts; /* in the order of files, and in that of their plans */
     size_t n_parts, count[GYRE_PART_STATES], n_exact; /* n_exact: exact numbers as predicted */
@@ -78,8 +78,8 @@ void gyre_claims_free(gyre_claims *claims);
 /* *why is a text of the comparison or a constant. */
 gyre_part_state gyre_claim_comparison_state(const gyre_comparison *comparison, const char **why);
 
-/* counts by state, of which exact are EXACT numbers. */
-const char *gyre_claim_word(const size_t counts[GYRE_PART_STATES], size_t exact, bool canary_failed);
+/* counts by state; exact: numbers among those as predicted; open: texts of what cannot be decided. */
+const char *gyre_claim_word(const size_t counts[GYRE_PART_STATES], size_t exact, size_t open, bool canary_failed);
 
 /* Is `word` in the comma list? */
 bool gyre_claim_predicted(const char *list, const char *word);
