@@ -1,6 +1,6 @@
 /* Printed forms of a sheet: aligned text, Markdown, LaTeX. Every word goes through the escaping of its form here, so that no name of an arm can end a cell, a table or the document.
  *
- * LaTeX: what plain pdflatex has no glyph for is printed as U+XXXX. A page of floats is flushed every FLOATS tables, since LaTeX holds no more than about fifty.
+ * LaTeX: a bracket or a star that begins a row would belong to the \\ before it, so both are in braces. What plain pdflatex has no glyph for is printed as U+XXXX. A page of floats is flushed every FLOATS tables, since LaTeX holds no more than about fifty.
  */
 #include <ctype.h>
 #include <math.h>
@@ -215,7 +215,7 @@ typedef struct glyph {
 static void put_latex_character(uint32_t c, FILE *out)
 {
     static const glyph glyphs[] = {{'\\', "\\textbackslash{}"}, {'{', "\\{"}, {'}', "\\}"}, {'$', "\\$"}, {'&', "\\&"}, {'#', "\\#"}, {'%', "\\%"}, {'_', "\\_"}, {'^', "\\textasciicircum{}"},
-                                   {'~', "\\textasciitilde{}"}, {'<', "$<$"}, {'>', "$>$"}, {'|', "$|$"}, {'"', "\\char34{}"}, {'\'', "{'}"}, {'`', "{`}"}, {'-', "{-}"}, {0xA0, "~"}, {0xB1, "$\\pm$"}, {0xB5, "$\\mu$"},
+                                   {'~', "\\textasciitilde{}"}, {'<', "$<$"}, {'>', "$>$"}, {'|', "$|$"}, {'"', "\\char34{}"}, {'\'', "{'}"}, {'`', "{`}"}, {'-', "{-}"}, {'[', "{[}"}, {'*', "{*}"}, {0xA0, "~"}, {0xB1, "$\\pm$"}, {0xB5, "$\\mu$"},
                                    {0xB7, "$\\cdot$"}, {0xD7, "$\\times$"}, {0x2013, "--"}, {0x2014, "---"}, {0x2019, "'"}, {0x2192, "$\\to$"}, {0x2264, "$\\le$"}, {0x2265, "$\\ge$"}, {0x221E, "$\\infty$"}};
     for (size_t i = 0; i < sizeof glyphs / sizeof *glyphs; i++)
         if (glyphs[i].c == c) {
