@@ -158,13 +158,14 @@ gyre_status gyre_claims_parts_sheet(gyre_book *book, const gyre_claims *claims, 
     gyre_sheet *s = NULL;
     GYRE_TRY(gyre_sheet_open(book, "claim_parts", part_columns, PART_COLUMNS, &s, err));
     if (only == NULL)
-        gyre_sheet_title(s, "Claims, part by part: arm over against (a ratio below 1, or a difference below 0, speaks for the arm) with its interval, p and TOST p corrected in their family; lower is better");
+        gyre_sheet_title(s, "Claims, part by part: arm over against (a ratio below 1, or a difference below 0, speaks for the arm) with its interval; "
+                            "p and TOST p corrected in their family");
     for (size_t i = 0; i < claims->n_claims; i++) {
         const gyre_claim *claim = &claims->claims[i];
         char title[GYRE_CLAIM_TEXT];
         gyre_claim_title(claim->id, title);
         for (size_t j = 0; j < claim->n_parts && (only == NULL || only == claim); j++)
-            (claim->parts[j].comparison != NULL ? comparison_row : exact_row)(s, title, &claim->parts[j]);
+            (claim->parts[j].comparison != NULL ? comparison_row : exact_row)(s, only == NULL ? title : "", &claim->parts[j]);
     }
     GYRE_TRY(gyre_sheet_close(s, err));
 done:
@@ -190,8 +191,9 @@ static void contradictions(const gyre_claim *claim, char *text, size_t size)
         if (p->state != GYRE_PART_CONTRADICTED || n++ >= NAMED || used >= size)
             continue;
         const gyre_comparison *c = p->comparison;
-        int wrote = c != NULL ? snprintf(text + used, size - used, "%s%s against %s%s%s, %s: %s", n > 1 ? "; " : "", c->arm, c->against, c->point[0] != '\0' ? " at " : "", c->point, c->metric, c->verdict)
-                              : snprintf(text + used, size - used, "%s%s of %s: %s", n > 1 ? "; " : "", p->exact->quantity, p->exact->arm, p->exact->verdict);
+        const char *and = n > 1 ? "; " : "";
+        int wrote = c != NULL ? snprintf(text + used, size - used, "%s%s against %s%s%s, %s: %s", and, c->arm, c->against, c->point[0] != '\0' ? " at " : "", c->point, c->metric, c->verdict)
+                              : snprintf(text + used, size - used, "%s%s of %s: %s", and, p->exact->quantity, p->exact->arm, p->exact->verdict);
         used += wrote > 0 ? (size_t)wrote : 0;
     }
     if (n > NAMED && used < size)

@@ -1,5 +1,5 @@
-/* gyre report --claims: what results files say of published claims (results/claims.h), as tables; gyre report --findings: the same as a page in English. Both read results files alone, and their output is a
- * function of the files: no date, no path of this machine. */
+/* gyre report --claims: what results files say of published claims (results/claims.h), as tables; gyre report --findings: the same as a page in English. Both read results files
+ * alone, and their output is a function of the files: no date, no path of this machine. */
 #ifndef GYRE_EXPERIMENTS_REPORT_CLAIMS_H
 #define GYRE_EXPERIMENTS_REPORT_CLAIMS_H
 

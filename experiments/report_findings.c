@@ -74,10 +74,11 @@ static void comparison_sentence(const gyre_claim_file *f, const gyre_comparison 
     counted(c->n_seeds, "seed", seeds);
     counted(c->n_documents, gyre_unit_word(s), units);
     counted(s->n_layers, "layer", layers);
-    (void)fprintf(out, "On %s%s `%s`%s%s %s `%s` by the %s: %s%s (%s, %s%s%s; %s, %s%s%s; %.3f against %.3f bits; %s).", s->name, s->kind == GYRE_SOURCE_MODEL ? ", in the model," : "", c->arm,
-                  c->point[0] != '\0' ? " at " : "", c->point, verb_of(c->verdict), c->against, metric_words(c->metric), measured, gyre_report_leak(f->table, c->source), c->verdict, p,
-                  margin[0] != '\0' ? ", margin " : "", margin, seeds, units, s->kind == GYRE_SOURCE_MODEL ? "" : ", ", s->kind == GYRE_SOURCE_MODEL ? "" : layers, c->total_bits_arm,
-                  c->total_bits_against, f->name);
+    bool model = s->kind == GYRE_SOURCE_MODEL;
+    (void)fprintf(out, "On %s%s `%s`%s%s %s `%s` by the %s: %s%s", s->name, model ? ", in the model," : "", c->arm, c->point[0] != '\0' ? " at " : "", c->point, verb_of(c->verdict), c->against,
+                  metric_words(c->metric), measured, gyre_report_leak(f->table, c->source));
+    (void)fprintf(out, " (%s, %s%s%s; %s, %s%s%s; %.3f against %.3f bits; %s).", c->verdict, p, margin[0] != '\0' ? ", margin " : "", margin, seeds, units, model ? "" : ", ", model ? "" : layers,
+                  c->total_bits_arm, c->total_bits_against, f->name);
     if (strcmp(c->verdict, "INCONCLUSIVE") == 0 && isfinite(c->mde)) {
         char mde[GYRE_SHEET_NUMBER];
         gyre_sheet_number_text(c->ratio ? exp(c->mde) : c->mde, mde);
@@ -124,8 +125,8 @@ static gyre_status orders_of(const gyre_claim_file *rows, const gyre_claim_file 
         const gyre_order_row *a = &all.rows[i], *b = NULL;
         for (size_t j = 0; j < all.n_rows && nmse < n_metrics && kl < n_metrics; j++) {
             const gyre_order_row *r = &all.rows[j];
-            bool same = r->capture == a->capture && r->model == a->model && strcmp(r->streams, a->streams) == 0 && r->point != NULL && a->point != NULL && strcmp(r->point, a->point) == 0;
-            if (same && a->metric == nmse && r->metric == kl)
+            bool same = r->capture == a->capture && r->model == a->model && strcmp(r->streams, a->streams) == 0;
+            if (same && r->point != NULL && a->point != NULL && strcmp(r->point, a->point) == 0 && a->metric == nmse && r->metric == kl)
                 b = r;
         }
         if (b == NULL || strcmp(a->status, "DEGENERATE") == 0 || strcmp(b->status, "DEGENERATE") == 0)
@@ -160,14 +161,27 @@ static gyre_status orders(const gyre_claims *c, FILE *out, gyre_error *err)
                 GYRE_TRY(orders_of(&c->files[i], &c->files[j], &any, out, err));
     if (!any)
         (void)fprintf(out, "No results of rows and of a model have three arms of one experiment in common, so nothing is said of what orders arms as the NLL does.\n");
+    (void)fprintf(out, "\n");
 done:
     return st;
 }
 
 /* Within rows alone: pairs of arms that nmse and softmax_kl order oppositely. */
+static void discord_words(const gyre_claim_file *f, const gyre_discord *first, size_t n, size_t examined, FILE *out)
+{
+    char ra[GYRE_SHEET_NUMBER], rb[GYRE_SHEET_NUMBER];
+    gyre_sheet_interval_text(first->ratio_a, first->ratio_a_lo, first->ratio_a_hi, ra);
+    gyre_sheet_interval_text(first->ratio_b, first->ratio_b_lo, first->ratio_b_hi, rb);
+    (void)fprintf(out, "- %s: %zu of %zu pairs of arms are ordered oppositely by squared error and divergence of attention; the first: on %s%s%s `%s` has x%s of the squared error of `%s` "
+                       "and x%s of its divergence.\n",
+                  f->name, n, examined, f->table->sources[first->source].name, first->point[0] != '\0' ? " at " : "", first->point, first->better_by_a, ra, first->better_by_b, rb);
+}
+
 static gyre_status discords(const gyre_claims *c, FILE *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
+    size_t quiet = 0, quiet_files = 0;
+    (void)fprintf(out, "By rows alone (pairs of arms at equal grid points whose paired 95 %% intervals over seeds and documents both exclude no difference; exploratory, not corrected):\n\n");
     for (size_t i = 0; i < c->n_files; i++) {
         gyre_table *t = c->files[i].table;
         size_t a = gyre_metric_place(t, "nmse"), b = gyre_metric_place(t, "softmax_kl"), n = 0, examined = 0;
@@ -175,22 +189,25 @@ static gyre_status discords(const gyre_claims *c, FILE *out, gyre_error *err)
         if (!is_kind(t, GYRE_SOURCE_CAPTURE) || a == t->n_metrics || b == t->n_metrics)
             continue;
         GYRE_TRY(gyre_discords(t, a, b, GYRE_REPORT_ALPHA, &pairs, &n, &examined, err));
-        if (examined == 0)
-            continue;
-        (void)fprintf(out, "- %s: %zu of %zu pairs of arms at equal grid points are ordered oppositely by squared error and divergence of attention (both paired 95 %% intervals exclude no difference; "
-                           "exploratory, not corrected).",
-                      c->files[i].name, n, examined);
-        for (size_t k = 0; k < n && k < 1; k++) {
-            char ra[GYRE_SHEET_NUMBER], rb[GYRE_SHEET_NUMBER];
-            gyre_sheet_interval_text(pairs[k].ratio_a, pairs[k].ratio_a_lo, pairs[k].ratio_a_hi, ra);
-            gyre_sheet_interval_text(pairs[k].ratio_b, pairs[k].ratio_b_lo, pairs[k].ratio_b_hi, rb);
-            (void)fprintf(out, " The first: on %s `%s` has x%s of the squared error of `%s` and x%s of its divergence%s%s.", t->sources[pairs[k].source].name, pairs[k].better_by_a, ra, pairs[k].better_by_b,
-                          rb, pairs[k].point[0] != '\0' ? ", at " : "", pairs[k].point);
-        }
-        (void)fprintf(out, "\n");
+        if (n > 0)
+            discord_words(&c->files[i], &pairs[0], n, examined, out);
+        quiet += n == 0 ? examined : 0;
+        quiet_files += n == 0 && examined > 0;
     }
+    if (quiet > 0)
+        (void)fprintf(out, "- %zu other file%s: none of %zu pairs.\n", quiet_files, quiet_files == 1 ? "" : "s", quiet);
+    (void)fprintf(out, "\nOf the declared comparisons:\n\n");
 done:
     return st;
+}
+
+/* Are these comparisons of the same arms, a by nmse and b by another error, one BETTER and the other WORSE? */
+static bool opposite(const gyre_comparison *a, const gyre_comparison *b)
+{
+    bool same = a->source == b->source && strcmp(a->arm, b->arm) == 0 && strcmp(a->against, b->against) == 0 && strcmp(a->point, b->point) == 0;
+    bool ok = strcmp(a->metric, "nmse") == 0 && strcmp(b->metric, "nmse") != 0 && strcmp(a->status, "OK") == 0 && strcmp(b->status, "OK") == 0;
+    bool up = strcmp(a->verdict, "BETTER") == 0 && strcmp(b->verdict, "WORSE") == 0, down = strcmp(a->verdict, "WORSE") == 0 && strcmp(b->verdict, "BETTER") == 0;
+    return same && ok && (up || down);
 }
 
 /* Declared comparisons of the same arms that come out BETTER by nmse and WORSE by attention, or the other way. */
@@ -202,10 +219,7 @@ static void opposite_verdicts(const gyre_claims *c, FILE *out)
         for (size_t j = 0; j < f->table->n_comparisons; j++)
             for (size_t k = 0; k < f->table->n_comparisons; k++) {
                 const gyre_comparison *a = &f->table->comparisons[j], *b = &f->table->comparisons[k];
-                bool pair = a->source == b->source && strcmp(a->arm, b->arm) == 0 && strcmp(a->against, b->against) == 0 && strcmp(a->point, b->point) == 0 && strcmp(a->metric, "nmse") == 0 &&
-                            strcmp(b->metric, "nmse") != 0 && strcmp(a->status, "OK") == 0 && strcmp(b->status, "OK") == 0;
-                bool opposite = pair && ((strcmp(a->verdict, "BETTER") == 0 && strcmp(b->verdict, "WORSE") == 0) || (strcmp(a->verdict, "WORSE") == 0 && strcmp(b->verdict, "BETTER") == 0));
-                if (!opposite || n++ >= PAGE_DISCORDS)
+                if (!opposite(a, b) || n++ >= PAGE_DISCORDS)
                     continue;
                 (void)fprintf(out, "- The squared error says the opposite of what attention says. ");
                 comparison_sentence(f, a, out);
@@ -250,7 +264,29 @@ static void claim_sentence(const gyre_claim *claim, FILE *out)
     else
         (void)fprintf(out, ": of %zu part%s %zu %s as predicted, %zu contradict%s, %zu %s undecided.", p + c + u, p + c + u == 1 ? "" : "s", p, p == 1 ? "is" : "are", c, c == 1 ? "s" : "", u,
                       u == 1 ? "is" : "are");
-    (void)fprintf(out, " Rule: %s.\n\n", claim->rule);
+    (void)fprintf(out, "\n\nRule: %s.\n\n", claim->rule);
+}
+
+/* What the same comparison, declared before the data are read, would have to give on other documents, seeds or layers. */
+static void would_change(const gyre_table *t, const gyre_comparison *c, FILE *out)
+{
+    static const char *const words[] = {"EQUIVALENT", "NOT_WORSE", "BETTER", "WORSE"};
+    char margin[GYRE_CLAIM_TEXT];
+    size_t n = 0;
+    gyre_claim_margin(t, c, margin);
+    (void)fprintf(out, " Predicted: %s. What would change our mind: an interval ", c->predicts);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!gyre_claim_predicted(c->predicts, words[i]))
+            continue;
+        (void)fprintf(out, "%s", n++ > 0 ? ", or " : "");
+        if (i == 0)
+            (void)fprintf(out, "inside the margin of %s", margin);
+        else if (i == 1)
+            (void)fprintf(out, "below the margin of %s", margin);
+        else
+            (void)fprintf(out, "%s %d", i == 2 ? "below" : "above", c->ratio ? 1 : 0);
+    }
+    (void)fprintf(out, ", corrected, on other documents, seeds or layers.\n");
 }
 
 static void claim_contradictions(const gyre_claim *claim, FILE *out)
@@ -265,13 +301,12 @@ static void claim_contradictions(const gyre_claim *claim, FILE *out)
         (void)fprintf(out, "- ");
         if (p->comparison != NULL) {
             comparison_sentence(p->file, p->comparison, out);
-            (void)fprintf(out, " Predicted: %s.\n", p->comparison->predicts);
+            would_change(p->file->table, p->comparison, out);
         } else {
             (void)fprintf(out, "%s of `%s` is %.*f, published %.*f (exact to %u decimals; %s).\n", p->exact->quantity, p->exact->arm, (int)p->exact->digits + 2, p->exact->measured, (int)p->exact->digits,
                           p->exact->published, p->exact->digits, p->file->name);
         }
     }
-    (void)fprintf(out, "\nWhat would change our mind: the same comparison, declared before the data are read, that comes out as predicted on more documents, seeds or layers. %s.\n", claim->rule);
 }
 
 static gyre_status claim_section(const gyre_claims *all, const gyre_claim *claim, FILE *out, gyre_error *err)
@@ -286,6 +321,7 @@ static gyre_status claim_section(const gyre_claims *all, const gyre_claim *claim
         (void)fprintf(out, "Not decidable here:\n\n");
         for (size_t i = 0; i < claim->n_open; i++)
             (void)fprintf(out, "- %s\n", claim->open[i]);
+        (void)fprintf(out, "\n");
     }
     GYRE_TRY(gyre_book_open(out, GYRE_SHEET_MARKDOWN, NULL, NULL, &book, err));
     GYRE_TRY(gyre_claims_parts_sheet(book, all, claim, err));
@@ -324,9 +360,9 @@ gyre_status gyre_report_findings(const char *const *paths, size_t n_paths, FILE 
     GYRE_TRY(gyre_claims_read(paths, n_paths, &claims, log, err));
     if (claims.n_claims == 0)
         GYRE_FAIL(GYRE_E_INPUT, "%s%s: no results of a configuration with a `claim`: see configs/claims", claims.files[0].path, claims.n_files > 1 ? " and the others" : "");
-    (void)fprintf(out, "# Findings\n\nMade by `gyre report --findings` from results files alone (listed at the end); another result makes another sentence. A ratio below 1, or a difference below 0, speaks for the arm that is "
-                       "named first; all errors are better when lower. Brackets are 95 %% intervals over seeds and documents; p and TOST p are corrected in their family; verdicts and margins were fixed before the data were "
-                       "read ([statistics.md](statistics.md)). Captures are of models with 4-bit weights ([data/README.md](../data/README.md)).\n");
+    (void)fprintf(out, "# Findings\n\nMade by `gyre report --findings` from results files alone (listed at the end); another result makes another sentence. A ratio below 1, or a difference below 0, "
+                       "speaks for the arm that is named first; all errors are better when lower. Brackets are 95 %% intervals over seeds and documents; p and TOST p are corrected in their family; margins "
+                       "and rules were fixed before the data were read ([statistics.md](statistics.md)). Captures are of models with 4-bit weights ([data/README.md](../data/README.md)).\n");
     (void)fprintf(out, "\n## What no paper states\n\n### What orders the arms\n\n");
     GYRE_TRY(orders(&claims, out, err));
     GYRE_TRY(discords(&claims, out, err));
