@@ -253,6 +253,14 @@ static void key_bias(const gyre_claims *c, FILE *out)
         (void)fprintf(out, "No results of claim C4 are here.\n");
 }
 
+/* A figure of a file that is there; scripts/findings draws what the page shows. */
+static void figure(const gyre_claims *c, const char *file, const char *name, const char *caption, FILE *out)
+{
+    for (size_t i = 0; i < c->n_files; i++)
+        if (strncmp(c->files[i].name, file, strlen(file)) == 0 && strcmp(c->files[i].name + strlen(file), ".h5") == 0)
+            (void)fprintf(out, "\n![%s](images/findings-%s_%s.png)\n", caption, file, name);
+}
+
 /* ---- claims ---- */
 
 static void claim_sentence(const gyre_claim *claim, FILE *out)
@@ -367,8 +375,10 @@ gyre_status gyre_report_findings(const char *const *paths, size_t n_paths, FILE 
     GYRE_TRY(orders(&claims, out, err));
     GYRE_TRY(discords(&claims, out, err));
     opposite_verdicts(&claims, out);
+    figure(&claims, "c03", "order", "squared error against divergence of attention, arms of c03.h5", out);
     (void)fprintf(out, "\n### What the key bias does\n\n");
     key_bias(&claims, out);
+    figure(&claims, "c04", "forest", "comparisons of c04.h5", out);
     (void)fprintf(out, "\n## Eighteen claims\n");
     GYRE_TRY(gyre_book_open(out, GYRE_SHEET_MARKDOWN, NULL, NULL, &book, err));
     GYRE_TRY(gyre_claims_words_sheet(book, &claims, err));
