@@ -69,6 +69,22 @@ static const gyre_verb verbs[] = {
      "  --findings    the same as a page of Markdown: docs/findings.md is that of data/published\n"
      "example: gyre report out/demo/results.h5 --format markdown --only verdicts\n",
      gyre_verb_report},
+    {"export", "a results file as tables for other programs",
+     "gyre export RESULTS.h5 [--what cells|values|arms|comparisons|perplexity|fits|points|parameters|sources] [--format text|markdown|latex|csv|json] [--json] [-o FILE]\n"
+     "  --what W      one row a cell (default), a number, an arm, a comparison, a pass, a fit, a point or parameter of one, a source; columns as on docs/results-schema.md\n"
+     "  --format F    csv (default), json, text, markdown or latex\n"
+     "  --json        the same as --format json\n"
+     "  -o FILE       writes there, whole or not at all (default: standard output)\n"
+     "example: gyre export out/demo/results.h5 --what values\n",
+     gyre_verb_export},
+    {"diff", "compare two results files",
+     "gyre diff A.h5 B.h5 [--rtol R] [--atol A] [--format text|markdown|latex|csv|json] [--json]\n"
+     "  --rtol R      numbers are the same where |a - b| <= A + R max(|a|, |b|) (default 0)\n"
+     "  --atol A      (default 0)\n"
+     "  --json        the same as --format json\n"
+     "Rows are joined by what they are; build, machine and times are listed apart. Exit codes: 0 the same within the tolerance, 1 different, 2 usage.\n"
+     "example: gyre diff out/demo/results.h5 out/demo/results.h5 --rtol 1e-9\n",
+     gyre_verb_diff},
     {"figures", "draw a results file",
      "gyre figures RESULTS.h5 [--out DIR] [--only NAME]\n  --out DIR     where PNG, SVG, PDF and CSV go (default: figures beside the file)\n"
      "example: gyre figures out/demo/results.h5\n",

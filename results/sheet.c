@@ -164,11 +164,17 @@ void gyre_sheet_note(gyre_sheet *s, const char *format, ...)
     s->notes[s->n_notes++] = words;
 }
 
+enum { CELLS_MOST = 1 << 22 }; /* of printed forms, which keep them all */
+
 /* The cell of the next column, zeroed; NULL where something has gone wrong, or nobody wants the sheet. */
 static gyre_sheet_cell *next_cell(gyre_sheet *s)
 {
     if (s->silent || s->status != GYRE_OK)
         return NULL;
+    if (s->n_cells == CELLS_MOST) {
+        fail(s, GYRE_E_INPUT, "this is too long to be printed: ask for csv or json");
+        return NULL;
+    }
     if (s->n_cells == s->room) {
         size_t room = s->room == 0 ? 8 * s->n_columns : 2 * s->room;
         gyre_sheet_cell *more = realloc(s->cells, room * sizeof *more);

@@ -54,7 +54,7 @@ static void csv_facts(const gyre_sheet *s, bool head, FILE *out)
     if (f != NULL && head)
         (void)fputs(",results_digest,dirty", out);
     else if (f != NULL)
-        (void)fprintf(out, ",%s,%d", f->digest, f->dirty);
+        (void)fprintf(out, ",%.12s,%d", f->digest, f->dirty);
     (void)fputs("\r\n", out);
 }
 
