@@ -61,9 +61,13 @@ static const gyre_verb verbs[] = {
      "gyre merge DIR [--partial]\n  --partial     merges although cells are missing; comparisons that need them are INCOMPLETE\nexample: gyre merge out/demo\n", gyre_verb_merge},
     {"report", "print arms and verdicts of a results file",
      "gyre report RESULTS.h5 [--format text|markdown|latex|csv|json] [--only TABLE] [--json]\n"
+     "gyre report --claims RESULTS.h5|DIR... [--format F] [--only claims|claim_parts]\n"
+     "gyre report --findings RESULTS.h5|DIR...\n"
      "  --format F    text (default), markdown, latex (a fragment for \\usepackage{booktabs}), csv (table after table, an empty line between), json\n"
      "  --only TABLE  one table: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted, best, exact or canaries\n"
      "  --json        the same as --format json\n"
+     "  --claims      what the files (of a folder: all *.h5) say of published claims, part by part and by the rules (docs/statistics.md)\n"
+     "  --findings    the same as a page of Markdown: docs/findings.md is that of data/published\n"
      "example: gyre report out/demo/results.h5 --format markdown --only verdicts\n",
      gyre_verb_report},
     {"export", "a results file as tables for other programs",

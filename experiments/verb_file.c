@@ -4,24 +4,37 @@
 
 #include "engine/capture_command.h"
 #include "experiments/report.h"
+#include "experiments/report_claims.h"
 #include "experiments/verb.h"
 #include "results/figures.h"
 #include "results/verify.h"
 
+enum { REPORT_FILES = 256 };
+
 gyre_status gyre_verb_report(int argc, char **argv, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const char *path = NULL;
+    const char *paths[REPORT_FILES];
     size_t words = 0;
     const char *name = NULL, *only = NULL;
-    bool json = false;
+    bool json = false, claims = false, findings = false;
     gyre_sheet_format format = GYRE_SHEET_TEXT;
-    const gyre_argument options[] = {{.name = "--format", .value = &name}, {.name = "--only", .value = &only}, {.name = "--json", .flag = &json}, {0}};
-    GYRE_TRY(gyre_arguments(argc, argv, options, &path, 1, &words, err));
+    const gyre_argument options[] = {{.name = "--format", .value = &name}, {.name = "--only", .value = &only}, {.name = "--json", .flag = &json},
+                                     {.name = "--claims", .flag = &claims}, {.name = "--findings", .flag = &findings}, {0}};
+    GYRE_TRY(gyre_arguments(argc, argv, options, paths, REPORT_FILES, &words, err));
     if (words == 0)
-        GYRE_FAIL(GYRE_E_USAGE, "name a results file, as in gyre report out/demo/results.h5");
+        GYRE_FAIL(GYRE_E_USAGE, "name a results file, as in gyre report out/demo/results.h5, or with --claims files and folders of them");
+    if (words > 1 && !claims && !findings)
+        GYRE_FAIL(GYRE_E_USAGE, "'%s' is too many: a report is of one results file; --claims and --findings take several", paths[1]);
+    if (findings && (name != NULL || json || only != NULL))
+        GYRE_FAIL(GYRE_E_USAGE, "--findings is a page of Markdown and has no --format, --json or --only");
     GYRE_TRY(gyre_verb_format(name, json, &format, err));
-    GYRE_TRY(gyre_report_print(path, format, only, stdout, context->log, err));
+    if (findings)
+        GYRE_TRY(gyre_report_findings(paths, words, stdout, context->log, err));
+    else if (claims)
+        GYRE_TRY(gyre_report_claims(paths, words, format, only, stdout, context->log, err));
+    else
+        GYRE_TRY(gyre_report_print(paths[0], format, only, stdout, context->log, err));
 done:
     return st;
 }
