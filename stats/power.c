@@ -24,7 +24,7 @@ static double integrand(double s, void *parameters)
     const tails *k = parameters;
     if (s <= 0.0)
         return 0.0;
-    double f = exp(k->log_constant + (k->df - 1.0) * log(s) - 0.5 * k->df * (s * s - 1.0));
+    double x = s - 1.0, f = exp(k->log_constant + (k->df - 1.0) * log1p(x) - 0.5 * k->df * x * (2.0 + x));
     return (gsl_cdf_ugaussian_P(k->a - k->t * s) - gsl_cdf_ugaussian_P(k->b + k->t * s)) * f;
 }
 

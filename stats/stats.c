@@ -8,6 +8,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <gsl/gsl_statistics_double.h>
@@ -61,6 +62,24 @@ gyre_status gyre_estimate_begin(const gyre_test_type *type, const double *d, siz
         out->se = 0.0;
 done:
     return st;
+}
+
+bool gyre_one_seed_applicable(size_t seeds, size_t documents, char *why, size_t why_size)
+{
+    if (seeds != 1) {
+        (void)snprintf(why, why_size, "it takes one difference a document, here are %zu seeds: use crossed or crossed_bootstrap", seeds);
+        return false;
+    }
+    if (documents < 2) {
+        (void)snprintf(why, why_size, "%zu document(s) have no spread: evaluate at least 2", documents);
+        return false;
+    }
+    return true;
+}
+
+double gyre_document_sd(const double *d, size_t documents)
+{
+    return gsl_stats_sd(d, 1, documents);
 }
 
 gyre_status gyre_estimate_end(double variance, double df, gyre_estimate *out, gyre_error *err)

@@ -22,7 +22,13 @@
 
 #define GYRE_TEST_LIST(X)                                                                                                      \
     X(paired_t)                                                                                                                \
-    X(crossed)
+    X(crossed)                                                                                                                 \
+    X(wilcoxon)                                                                                                                \
+    X(sign)                                                                                                                    \
+    X(sign_flip)                                                                                                               \
+    X(bootstrap)                                                                                                               \
+    X(bca)                                                                                                                     \
+    X(crossed_bootstrap)
 
 /* Both in stats/verdict.h. */
 typedef struct gyre_margin gyre_margin;
@@ -75,6 +81,12 @@ gyre_status gyre_test_judge(const gyre_test_type *type, const double *d, size_t 
 /* For implementations, the first thing estimate() does: refuses shapes and values as said above, then fills out with the mean and `degenerate`;
  * the rest is NaN, but se = 0 where degenerate. */
 gyre_status gyre_estimate_begin(const gyre_test_type *type, const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err);
+
+/* For implementations: applicable() of the tests that take one difference a document, S = 1 and D >= 2. Averaging over seeds first would take the drawn seeds for all there are. */
+bool gyre_one_seed_applicable(size_t seeds, size_t documents, char *why, size_t why_size);
+
+/* For implementations: the sample standard deviation of one difference a document. */
+double gyre_document_sd(const double *d, size_t documents);
 
 /* For implementations, the last thing where not degenerate: out->se = sqrt(variance) and out->df = df, refused unless positive and finite. */
 gyre_status gyre_estimate_end(double variance, double df, gyre_estimate *out, gyre_error *err);
