@@ -5,9 +5,13 @@
 #include <string.h>
 
 #include "results/exact.h"
+#include "stats/multiplicity.h"
 #include "stats/stats.h"
+#include "stats/verdict.h"
 
-static const char *const goals[] = {"equivalent", "not_worse", NULL}, *const corrections[] = {"holm", "bh", "by", NULL};
+#define GOAL_TEXT(name, text) text,
+static const char *const goals[] = {GYRE_GOAL_LIST(GOAL_TEXT) NULL};
+#undef GOAL_TEXT
 static const char *const verdicts[] = {"EQUIVALENT", "BETTER", "WORSE", "NOT_WORSE", "INCONCLUSIVE", NULL};
 static const char *const quantities[] = {"total_bits", "payload_bits", "compression", NULL};
 static const char *const claim_keys[] = {"id", "says", "source", "rule", "open", "exact", NULL}, *const exact_keys[] = {"arm", "point", "quantity", "published", "digits", NULL};
@@ -33,6 +37,14 @@ static const char *read_test(gyre_config *c, const gyre_yaml_node *node, const c
     for (size_t n = 0; gyre_tests[n] != NULL && n + 1 < GYRE_CONFIG_NAMES; n++)
         names[n + 1] = gyre_tests[n]->name;
     return choice(c, node, path, "test", names, names[0]);
+}
+
+static const char *read_correction(gyre_config *c, const gyre_yaml_node *node, const char *path)
+{
+    const char *names[GYRE_CONFIG_NAMES + 1] = {0};
+    for (size_t n = 0; gyre_corrections[n].name != NULL && n < GYRE_CONFIG_NAMES; n++)
+        names[n] = gyre_corrections[n].name;
+    return choice(c, node, path, "correction", names, names[0]);
 }
 
 /* A verdict that the comparison can never reach was not meant. */
@@ -75,7 +87,7 @@ void gyre_config_read_judging(gyre_config *c, const gyre_yaml_node *node, const 
     const gyre_yaml_node *published = gyre_yaml_get(node, "published");
     s->test = read_test(c, gyre_yaml_get(node, "test"), path);
     s->goal = choice(c, gyre_yaml_get(node, "goal"), path, "goal", goals, goals[0]);
-    s->correction = choice(c, gyre_yaml_get(node, "correction"), path, "correction", corrections, corrections[0]);
+    s->correction = read_correction(c, gyre_yaml_get(node, "correction"), path);
     s->published = "";
     if (published != NULL)
         (void)gyre_yaml_text(c->yaml, published, path, &s->published);

@@ -16,7 +16,9 @@
 #include "core/h5.h"
 #include "experiments/cell.h"
 #include "experiments/pass.h"
+#include "experiments/registration.h"
 #include "results/cells.h"
+#include "results/registration.h"
 
 enum { PATH_BYTES = 4096, JOBS_MOST = 1024, SETS_MOST = 1024 };
 
@@ -116,7 +118,7 @@ done:
     return st;
 }
 
-gyre_status gyre_run_lock_take(const gyre_config *c, const gyre_search *search, const char *config_path, const gyre_run_options *o, gyre_run_lock **out, gyre_error *err)
+gyre_status gyre_run_lock_take(const gyre_config *c, const gyre_search *search, const char *config_path, const gyre_run_options *o, gyre_log *log, gyre_run_lock **out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_run_lock *lock = NULL;
@@ -138,6 +140,7 @@ gyre_status gyre_run_lock_take(const gyre_config *c, const gyre_search *search, 
         (void)snprintf(name, sizeof name, ".lock.%u-of-%u", o->shard, o->n_shards);
         GYRE_TRY(lock_file(o->folder, name, LOCK_EX, &lock->shard, err));
     }
+    GYRE_TRY(gyre_register_old(o->folder, log, err));
     GYRE_TRY(save_config(c, search, config_path, o, alone, err));
     if (o->n_shards > 1 && alone && flock(lock->whole, LOCK_SH) != 0)
         GYRE_FAIL(GYRE_E_IO, "cannot share the lock of %s: %s", o->folder, strerror(errno));
@@ -484,6 +487,7 @@ gyre_status gyre_run_cells(const gyre_config *c, gyre_plan *plan, const gyre_run
         g.options = &single;
     }
     (void)pthread_mutex_init(&g.lock, NULL);
+    GYRE_TRY(gyre_plan_register(o->folder, plan->table, time(NULL), err));
     GYRE_TRY(save_plan(plan, o->folder, err));
     GYRE_NEW(&missing, plan->table->n_cells);
     GYRE_TRY(find_missing(plan, o, log, missing, &n_missing, outcome, err));

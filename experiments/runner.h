@@ -1,6 +1,7 @@
 /* Runner: computes what is missing of a plan into a run folder.
  *
  *   DIR/config.yaml, DIR/run.txt   the configuration as written, its overrides and where captures were looked up: what `gyre merge` reads
+ *   DIR/analysis.plan              what is compared, and on which sample, before the first cell (results/registration.h); written once
  *   DIR/plan.tsv                   key, source, layer or block, arm, point, seed of every cell, and SKIPPED where it is: what `gyre status` reads
  *   DIR/cells/<key>.h5             one file per finished cell
  *   DIR/results.h5                 the merged results
@@ -29,8 +30,8 @@ typedef struct gyre_run_outcome {
 
 /* Takes the folder for this run; *out is given back to gyre_run_unlock. GYRE_E_LOCKED when another run works there. */
 typedef struct gyre_run_lock gyre_run_lock;
-gyre_status gyre_run_lock_take(const gyre_config *config, const gyre_search *search, const char *config_path, const gyre_run_options *options, gyre_run_lock **out,
-                               gyre_error *err);
+gyre_status gyre_run_lock_take(const gyre_config *config, const gyre_search *search, const char *config_path, const gyre_run_options *options, gyre_log *log,
+                               gyre_run_lock **out, gyre_error *err);
 void gyre_run_unlock(gyre_run_lock *lock);
 
 /* Computes the missing cells of the shard. A cell that fails is written as FAILED with its reason and does not stop the others; it is tried again by the next run. */

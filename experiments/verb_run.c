@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "experiments/registration.h"
 #include "experiments/report.h"
 #include "experiments/runner.h"
 #include "experiments/verb.h"
@@ -135,7 +136,7 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
         GYRE_TRY(gyre_verb_show_plan(config, plan, o.jobs, false, context, err));
         goto done;
     }
-    GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, &lock, err));
+    GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, context->log, &lock, err));
     GYRE_TRY(gyre_run_cells(config, plan, &o, a.quiet ? NULL : context->log, &outcome, err));
     gyre_log_info(context->log, "%zu cells computed, %zu found, %zu skipped, %zu failed", outcome.computed, outcome.found, outcome.skipped, outcome.failed);
     if (o.n_shards > 1)
@@ -169,6 +170,7 @@ gyre_status gyre_verb_merge(int argc, char **argv, const gyre_context *context, 
     GYRE_TRY(gyre_verb_config(saved.config_path, NULL, (const char *const *)saved.sets, saved.n_sets, &config, err));
     gyre_search search = {{saved.dirs[0], saved.dirs[1], saved.dirs[2]}};
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
+    GYRE_TRY(gyre_register_old(folder, context->log, err));
     GYRE_TRY(merge_and_report(folder, plan->table, partial, 1, context, err));
 done:
     gyre_plan_free(plan);

@@ -5,9 +5,10 @@
  *   u[s][j] = mean over layers of (mean over heads of f(metric))      f = log where the comparison is a ratio, else the metric itself
  *   d[s][j] = u_arm[s][j] - u_against[s][j]                            an arm without seeds is the same for every s
  *
- * Neither arm seeded: paired t over documents. Else: seeds and documents crossed, both random (stats/crossed.c); with a single seed that says nothing
- * about other seeds, and the comparison is DEGENERATE. p values are Holm-adjusted in each family over its OK comparisons, two-sided and TOST each for
- * themselves. The worst layer is the one whose own mean difference is largest either way; its interval is not adjusted.
+ * The test is the one that the comparison asks for. "auto", neither arm seeded: paired t over documents. Else: seeds and documents crossed, both random
+ * (stats/crossed.c); with a single seed that says nothing about other seeds, and the comparison is DEGENERATE. p values are adjusted in each family over its OK
+ * comparisons, by Holm unless it asks for another correction, two-sided and TOST (of goal not_worse: its one-sided p) each for themselves; comparisons that were registered and are
+ * not made count with p = 1 (registration.h). The worst layer is the one whose own mean difference is largest either way; its interval is not adjusted.
  *
  * Of a model source the cells are blocks of chunks: u[s][j] is f(metric) of chunk j, or where there are several texts its mean over the chunks of text j; every chunk has as many tokens. There is
  * no layer to be worst. Where the source is descriptive all numbers are filled, the verdict is DESCRIPTIVE and the comparison is of no family.
@@ -26,6 +27,9 @@
 
 #include "core/status.h"
 #include "results/table.h"
+#include "results/units.h"
+#include "stats/power.h"
+#include "stats/verdict.h"
 
 /* The verdict of an OK comparison of a source that the configuration calls descriptive. */
 #define GYRE_DESCRIPTIVE "DESCRIPTIVE"
@@ -33,18 +37,12 @@
 /* Fills the second half of every comparison of the table. Errors: memory, and GYRE_E_CONFIG for a margin or alpha that means nothing. */
 gyre_status gyre_compare(gyre_table *table, gyre_error *err);
 
-/* What one arm at one point of one source gives to a comparison. */
-typedef struct gyre_arm_units {
-    const char *status;       /* "OK", or the status that a comparison with this arm has */
-    const char *reason;       /* why not OK; kept by the table */
-    bool seeded;
-    size_t n_seeds, n_documents, n_layers; /* documents: units; of a model source chunks or texts, and n_layers is 1 */
-    double *values;           /* [layer][seed][document]: means over heads, layers in the source's order; kept by the table; NULL unless OK */
-    double total_bits;        /* mean over layers (chunks) and seeds */
-} gyre_arm_units;
+/* The margin and the goal as stats/ takes them. */
+gyre_status gyre_comparison_margin(const gyre_comparison *comparison, gyre_margin *out, gyre_error *err);
+gyre_status gyre_comparison_goal(const gyre_comparison *comparison, gyre_goal *out, gyre_error *err);
 
-/* metric: index in the table; logarithm: f = log. */
-gyre_status gyre_arm_units_get(gyre_table *table, size_t source, const char *arm, const char *point, size_t metric, bool logarithm,
-                               gyre_arm_units *out, gyre_error *err);
+/* Shape and components of variance of the differences that a comparison of these arms, metric, point and source has in this table, whether it is one of the table's or not. The components are NaN
+ * where there are none: cells that are not OK, one seed, one document, no spread. */
+gyre_status gyre_compare_design(gyre_table *table, const gyre_comparison *comparison, gyre_design *out, gyre_error *err);
 
 #endif

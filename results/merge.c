@@ -9,6 +9,7 @@
 #include "results/compare.h"
 #include "results/exact.h"
 #include "results/perplexity.h"
+#include "results/registration.h"
 #include "results/results_file.h"
 
 enum { NAMED_MISSING = 5, LIST_TEXT = 1536 };
@@ -66,6 +67,7 @@ gyre_status gyre_merge(const char *folder, gyre_table *table, bool partial, cons
     if (n > 0)
         gyre_log_warning(log, "%zu of %zu cells are missing: %s%s", n, table->n_cells, missing, n > NAMED_MISSING ? "; ..." : "");
     GYRE_TRY(gyre_perplexity_make(table, err));
+    GYRE_TRY(gyre_plan_hold(folder, table, log, err));
     GYRE_TRY(gyre_compare(table, err));
     GYRE_TRY(gyre_exact_measure(table, err));
     GYRE_TRY(gyre_results_write(path, table, provenance, err));

@@ -1,6 +1,6 @@
 /* Merging: the cell files of a run folder become one results file.
  *
- * Reads every cell of the plan, takes the perplexities of model sources (perplexity.h), judges the comparisons, writes folder/results.h5. Cells are taken in plan order whoever computed them, so shards,
+ * Reads every cell of the plan, takes the perplexities of model sources (perplexity.h), holds the comparisons against the registered plan (registration.h), judges them, writes folder/results.h5. Cells are taken in plan order whoever computed them, so shards,
  * jobs, order and interruptions leave no trace outside /timing and /provenance. Stale temporary files of dead processes are removed.
  *
  * What it is not: a computation. A missing cell is refused (GYRE_E_INCOMPLETE, with the first of them by name) unless `partial` is given; then it

@@ -3,6 +3,8 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +85,16 @@ gyre_status gyre_table_text(gyre_table *table, const char *text, const char **ou
 done:
     *out = copy;
     return st;
+}
+
+gyre_status gyre_table_printf(gyre_table *table, const char **out, gyre_error *err, const char *format, ...)
+{
+    char text[GYRE_TABLE_PRINTED];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return gyre_table_text(table, text, out, err);
 }
 
 const char *gyre_layer_word(const gyre_source *source)

@@ -132,7 +132,7 @@ typedef struct gyre_comparison {
     /* what this sample could have seen, and what would be needed, from its components of variance; NaN where not known */
     double mde;                /* smallest true difference that the test finds with power 0.8, same scale as estimate */
     double power;              /* of equivalence (or of not worse) where there is no true difference, for the margin */
-    double seeds_needed, documents_needed; /* of either, the other as it is: for that power to be 0.8; infinite where no number is enough */
+    double seeds_needed, documents_needed; /* of either, the other as it is: for that power to be 0.8; NaN too where no number is enough */
 } gyre_comparison;
 
 /* A check of the wiring that every run makes (canary.h). */
@@ -190,6 +190,10 @@ void gyre_table_free(gyre_table *table);
 /* Zeroed memory / a copy of a text that lives as long as the table. */
 gyre_status gyre_table_keep(gyre_table *table, size_t count, size_t size, void *out, gyre_error *err);
 gyre_status gyre_table_text(gyre_table *table, const char *text, const char **out, gyre_error *err);
+
+/* The same of a text that is printed, cut to GYRE_TABLE_PRINTED bytes. */
+enum { GYRE_TABLE_PRINTED = 640 };
+gyre_status gyre_table_printf(gyre_table *table, const char **out, gyre_error *err, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* "layer" or "block": what the cells of a source are numbered by. "document", "chunk" or "text": what is counted in comparisons; and how many there are. */
 const char *gyre_layer_word(const gyre_source *source);

@@ -265,7 +265,7 @@ static gyre_status check_comparison(gyre_verification *v, const gyre_table *tabl
 {
     gyre_status st = GYRE_OK;
     static const char *const statuses[] = { "OK", "SKIPPED", "INCOMPLETE", "DEGENERATE" };
-    static const char *const verdicts[] = { "EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE", GYRE_DESCRIPTIVE };
+    static const char *const verdicts[] = { "EQUIVALENT", "BETTER", "NOT_WORSE", "WORSE", "INCONCLUSIVE", GYRE_DESCRIPTIVE };
     const gyre_comparison *c = &table->comparisons[i];
     bool status = false, verdict = false, metric = false;
     for (size_t k = 0; k < sizeof statuses / sizeof *statuses; k++)

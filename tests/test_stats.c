@@ -489,8 +489,8 @@ static void test_registry(void **state)
                     CHECK_OK(t->estimate(sample, s, d, &e, &err));
                 else
                     CHECK_FAILS(t->estimate(sample, s, d, &e, &err), GYRE_E_APPLICABLE, why);
-                bool crossed = strncmp(t->name, "crossed", 7) == 0;
-                assert_int_equal(t->applicable(s, d, why, sizeof why), d >= 2 && (crossed ? s >= 2 : s == 1));
+                bool takes_seeds = strncmp(t->name, "crossed", 7) == 0;
+                assert_int_equal(t->applicable(s, d, why, sizeof why), d >= 2 && (takes_seeds ? s >= 2 : s == 1));
             }
     }
     assert_string_equal(gyre_tests[0]->name, "paired_t");
