@@ -34,7 +34,8 @@ static const gyre_verb verbs[] = {
      "example: gyre run configs/demo.yaml --out out/demo --set seeds=4\n",
      gyre_verb_run_experiment},
     {"plan", "show cells, skips and their reasons, and what fits cost",
-     "gyre plan CONFIG.yaml [--size NAME] [--set path.to.key=value]... [--jobs N] [--json]\n"
+     "gyre plan CONFIG.yaml [--size NAME] [--set path.to.key=value]... [--pilot RESULTS.h5] [--jobs N] [--json]\n"
+     "  --pilot FILE  results whose spreads tell what the comparisons can see (also `pilot:` in the configuration)\n"
      "  --jobs N      threads of the run that is planned (default: one a processor)\n"
      "  --json        the same for programs\n"
      "A few steps of every distinct fit are timed on the first layer of each source.\n"

@@ -160,16 +160,18 @@ static void verdict_line(const gyre_table *t, const gyre_comparison *c, FILE *ou
     if (c->has_margin)
         (void)snprintf(margin, sizeof margin, "%s%.4g", c->ratio ? "x" : "", c->margin);
     (void)snprintf(needed, sizeof needed, "%s%.4g", c->ratio ? "x" : "", shown(c, c->margin_needed));
-    (void)fprintf(out, " %-22s %-12s p %-8s TOST p %-8s margin %-6s (would need %s); %s; bits %.3f vs %.3f; %zu %ss, %zu seeds%s%s\n", estimate, c->verdict, p,
-                  tost, margin, needed, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, gyre_unit_word(&t->sources[c->source]), c->n_seeds,
+    (void)fprintf(out, " %-22s %-12s p %-8s %s p %-8s margin %-6s (would need %s); %s; bits %.3f vs %.3f; %zu %ss, %zu seeds%s%s", estimate, c->verdict, p,
+                  strcmp(c->goal, "not_worse") == 0 ? "one-sided" : "TOST", tost, margin, needed, worst, c->total_bits_arm, c->total_bits_against, c->n_documents, gyre_unit_word(&t->sources[c->source]), c->n_seeds,
                   descriptive ? "; p not adjusted" : "",
                   gyre_arm_leaks(t, c->source, c->arm, NULL) || gyre_arm_leaks(t, c->source, c->against, NULL) ? leak_of_arm : "");
+    gyre_report_judging(t, c, out);
+    (void)fprintf(out, "\n");
 }
 
 /* One number of comparisons by verdict. */
 static void verdict_counts(const gyre_table *t, FILE *out)
 {
-    static const char *const words[] = {"EQUIVALENT", "BETTER", "WORSE", "INCONCLUSIVE"};
+    static const char *const words[] = {"EQUIVALENT", "BETTER", "NOT_WORSE", "WORSE", "INCONCLUSIVE"};
     size_t other = 0, descriptive = 0;
     (void)fprintf(out, "  in all:");
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
@@ -192,7 +194,7 @@ static void verdicts(const gyre_table *t, FILE *out)
     if (t->n_comparisons == 0)
         return;
     (void)fprintf(out, "\nVerdicts: arm over the other (a ratio below 1, or a difference below 0, is better) with 95 %% interval unless alpha says otherwise;\n"
-                       "p and TOST p are Holm-adjusted in their family; the layer named is the one with the largest difference, with its own interval\n");
+                       "p and TOST p are adjusted in their family (Holm, unless the plan says otherwise); the layer named is the one with the largest difference, with its own interval\n");
     for (size_t s = 0; s < t->n_sources; s++) {
         (void)fprintf(out, "%s%s%s\n", t->sources[s].name, gyre_report_leak(t, s), t->sources[s].descriptive ? " (" GYRE_DESCRIPTIVE ": too few chunks for verdicts)" : "");
         for (size_t i = 0; i < t->n_comparisons; i++)
@@ -236,6 +238,7 @@ gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_er
     GYRE_TRY(gyre_results_read(path, &t, &provenance, log, err));
     GYRE_TRY(gyre_summarise(t, GYRE_REPORT_ALPHA, &all, &count, err));
     head(t, &provenance, out);
+    GYRE_TRY(gyre_report_registration(t, out, err));
     gyre_report_perplexity(t, out);
     for (size_t s = 0; s < t->n_sources; s++)
         for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
@@ -245,6 +248,8 @@ gyre_status gyre_report_file(const char *path, FILE *out, gyre_log *log, gyre_er
     GYRE_TRY(order(t, "nmse", "softmax_kl", out, err));
     GYRE_TRY(order(t, "nmse_centred", "softmax_kl", out, err));
     GYRE_TRY(gyre_report_pareto(t, all, count, out, err));
+    gyre_report_exact(t, out);
+    GYRE_TRY(gyre_report_canaries(t, path, out, err));
 done:
     gyre_table_free(t);
     return st;

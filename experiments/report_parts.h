@@ -1,4 +1,4 @@
-/* What the parts of the report share: report.c (arms, verdicts, order), report_perplexity.c (model sources), report_fits.c (what calibration found), report_pareto.c (fronts),
+/* What the parts of the report share: report.c (arms, verdicts, order), report_perplexity.c (model sources), report_fits.c (what calibration found), report_pareto.c (fronts), report_honesty.c (plan, canaries),
  * report_order.c (gyre order). */
 #ifndef GYRE_EXPERIMENTS_REPORT_PARTS_H
 #define GYRE_EXPERIMENTS_REPORT_PARTS_H
@@ -28,6 +28,18 @@ gyre_status gyre_report_fits(const gyre_table *table, FILE *out, gyre_error *err
 
 /* The fronts of the metric of each source and stream against total bits, what they dominate, and the best at equal bits; nothing where no front is worth showing. */
 gyre_status gyre_report_pareto(gyre_table *table, const gyre_summary *all, size_t count, FILE *out, gyre_error *err);
+
+/* What was registered before data were read, and what of it is no longer there. */
+gyre_status gyre_report_registration(const gyre_table *table, FILE *out, gyre_error *err);
+
+/* The end of a verdict's line: exploratory and why, what an INCONCLUSIVE one could have seen, what was published and foretold. */
+void gyre_report_judging(const gyre_table *table, const gyre_comparison *comparison, FILE *out);
+
+/* Numbers that arithmetic fixes against published ones; nothing where there are none. */
+void gyre_report_exact(const gyre_table *table, FILE *out);
+
+/* The checks of the wiring, a line each. GYRE_E_INPUT, naming the first, where one failed. */
+gyre_status gyre_report_canaries(const gyre_table *table, const char *path, FILE *out, gyre_error *err);
 
 /* The joined order of arms: a line for each row, then pairs in discord, what was left out, and how sure the intervals are. */
 void gyre_report_order(const gyre_orders *order, FILE *out);

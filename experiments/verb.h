@@ -50,7 +50,7 @@ gyre_status gyre_search_from(const char *config_path, gyre_search *search, gyre_
 void gyre_search_free(gyre_search *search);
 
 /* What a run of these jobs would do, and what its fits cost: as text, or as one JSON object. */
-gyre_status gyre_verb_show_plan(const gyre_config *config, gyre_plan *plan, unsigned jobs, bool json, const gyre_context *context, gyre_error *err);
+gyre_status gyre_verb_show_plan(const gyre_config *config, gyre_plan *plan, const char *pilot, unsigned jobs, bool json, const gyre_context *context, gyre_error *err);
 
 gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *context, gyre_error *err);

@@ -8,7 +8,9 @@
 #include "experiments/estimate.h"
 #include "experiments/json.h"
 #include "experiments/pass.h"
+#include "experiments/pilot.h"
 #include "experiments/verb.h"
+#include "results/foresee.h"
 
 /* What both forms tell. */
 typedef struct shown {
@@ -17,6 +19,7 @@ typedef struct shown {
     gyre_estimate estimate;
     gyre_estimate_models models;
     size_t skipped;
+    const char *pilot; /* results file, NULL where none is stated */
     double bytes;   /* rows and scores of the largest layer */
     unsigned jobs;
 } shown;
@@ -100,6 +103,27 @@ static void text_time(double seconds)
         (void)printf("about %.1f h", seconds / 3600);
 }
 
+/* What each comparison will be able to see. */
+static void text_foreseen(const shown *x)
+{
+    const gyre_table *t = x->plan->table;
+    if (t->n_comparisons == 0)
+        return;
+    if (x->pilot == NULL) {
+        (void)printf("what the comparisons can see: no pilot stated (`pilot: RESULTS.h5` or --pilot)\n");
+        return;
+    }
+    (void)printf("what the comparisons can see, by the spreads of %s, before adjustment for a family:\n", x->pilot);
+    for (size_t i = 0; i < t->n_comparisons; i++) {
+        const gyre_comparison *c = &t->comparisons[i];
+        char text[GYRE_FORESEEN_TEXT];
+        gyre_foreseen_text(c, "sees", gyre_unit_word(&t->sources[c->source]), text);
+        (void)printf("  %s vs %s%s%s, %s on %s: %s", c->arm, c->against, c->point[0] != '\0' ? " at " : "", c->point, c->metric, t->sources[c->source].name,
+                     text[0] != '\0' ? text : "not known (the pilot has not both arms there with two seeds and two documents, or the plan has one seed)");
+        (void)printf(isnan(c->power) ? "\n" : "; the plan has %.3f\n", c->power);
+    }
+}
+
 static void text_plan(const shown *x)
 {
     const gyre_table *t = x->plan->table;
@@ -128,6 +152,7 @@ static void text_plan(const shown *x)
         text_time(x->models.seconds);
         (void)printf(" on %u thread%s, without what codecs cost (one chunk of each kind was timed)\n", x->jobs, x->jobs == 1 ? "" : "s");
     }
+    text_foreseen(x);
     if (e->fits == 0)
         return;
     (void)printf("to fit: %zu fits, %zu steps or draws; ", e->fits, e->steps);
@@ -186,6 +211,30 @@ static void json_point(const shown *x, size_t p)
     (void)printf("}");
 }
 
+static void json_foreseen(const shown *x)
+{
+    const gyre_table *t = x->plan->table;
+    if (x->pilot == NULL)
+        return;
+    gyre_json_pair("pilot", x->pilot);
+    gyre_json_key("foreseen");
+    for (size_t i = 0; i < t->n_comparisons; i++) {
+        const gyre_comparison *c = &t->comparisons[i];
+        (void)printf("%s{\"arm\": ", i == 0 ? "[" : ", ");
+        gyre_json_text(c->arm);
+        gyre_json_pair("against", c->against);
+        gyre_json_pair("metric", c->metric);
+        gyre_json_pair("source", t->sources[c->source].name);
+        gyre_json_pair("point", c->point);
+        gyre_json_number("mde", c->mde);
+        gyre_json_number("power", c->power);
+        gyre_json_number("seeds_needed", c->seeds_needed);
+        gyre_json_number("documents_needed", c->documents_needed);
+        (void)printf("}");
+    }
+    (void)printf(t->n_comparisons == 0 ? "[]" : "]");
+}
+
 static void json_plan(const shown *x)
 {
     const gyre_table *t = x->plan->table;
@@ -228,15 +277,18 @@ static void json_plan(const shown *x)
     json_count("chunks", x->models.chunks);
     gyre_json_number("chunk_seconds", x->models.seconds);
     gyre_json_number("bytes", x->bytes);
+    json_foreseen(x);
     (void)printf("}\n");
 }
 
 /* ---- the verb ---- */
 
-gyre_status gyre_verb_show_plan(const gyre_config *config, gyre_plan *plan, unsigned jobs, bool json, const gyre_context *context, gyre_error *err)
+gyre_status gyre_verb_show_plan(const gyre_config *config, gyre_plan *plan, const char *pilot, unsigned jobs, bool json, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    shown x = {.config = config, .plan = plan, .bytes = most_bytes(plan), .jobs = jobs};
+    shown x = {.config = config, .plan = plan, .pilot = pilot, .bytes = most_bytes(plan), .jobs = jobs};
+    if (pilot != NULL)
+        GYRE_TRY(gyre_pilot_foresee(pilot, plan->table, context->log, err));
     for (size_t i = 0; i < plan->table->n_cells; i++)
         x.skipped += plan->table->cells[i].status == GYRE_CELL_SKIPPED;
     GYRE_TRY(gyre_plan_estimate(config, plan, context->stop, &x.estimate, err));
@@ -252,12 +304,13 @@ done:
 gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const char *path = NULL, *sets[GYRE_SETS_MOST], *size = NULL, *jobs_text = NULL;
+    const char *path = NULL, *sets[GYRE_SETS_MOST], *size = NULL, *jobs_text = NULL, *pilot = NULL;
+    char found[4096];
     size_t n_sets = 0, words = 0;
     bool json = false;
     long jobs = sysconf(_SC_NPROCESSORS_ONLN);
     const gyre_argument options[] = {{.name = "--set", .list = sets, .list_count = &n_sets, .list_most = GYRE_SETS_MOST},
-                                     {.name = "--size", .value = &size},
+                                     {.name = "--size", .value = &size}, {.name = "--pilot", .value = &pilot},
                                      {.name = "--jobs", .value = &jobs_text}, {.name = "--json", .flag = &json}, {0}};
     gyre_config *config = NULL;
     gyre_search search = {{0}};
@@ -270,7 +323,11 @@ gyre_status gyre_verb_plan(int argc, char **argv, const gyre_context *context, g
     GYRE_TRY(gyre_verb_config(path, size, sets, n_sets, &config, err));
     GYRE_TRY(gyre_search_from(path, &search, err));
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
-    GYRE_TRY(gyre_verb_show_plan(config, plan, jobs < 1 ? 1 : (unsigned)jobs, json, context, err));
+    if (pilot == NULL && config->pilot != NULL) {
+        GYRE_TRY(gyre_search_find(&search, config->pilot, "pilot", found, sizeof found, err));
+        pilot = found;
+    }
+    GYRE_TRY(gyre_verb_show_plan(config, plan, pilot, jobs < 1 ? 1 : (unsigned)jobs, json, context, err));
 done:
     gyre_plan_free(plan);
     gyre_search_free(&search);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "experiments/control.h"
 #include "experiments/registration.h"
 #include "experiments/report.h"
 #include "experiments/runner.h"
@@ -108,6 +109,7 @@ static gyre_status merge_and_report(const char *folder, gyre_table *table, bool 
     char path[PATH_BYTES];
     gyre_provenance provenance;
     GYRE_TRY(gather(jobs, &provenance, err));
+    GYRE_TRY(gyre_controls_run(folder, table, err));
     GYRE_TRY(gyre_merge(folder, table, partial, &provenance, context->log, err));
     (void)snprintf(path, sizeof path, "%s/results.h5", folder);
     GYRE_TRY(gyre_report_file(path, stdout, context->log, err));
@@ -133,7 +135,7 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     o.folder = a.out != NULL ? a.out : folder;
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     if (a.dry) {
-        GYRE_TRY(gyre_verb_show_plan(config, plan, o.jobs, false, context, err));
+        GYRE_TRY(gyre_verb_show_plan(config, plan, NULL, o.jobs, false, context, err));
         goto done;
     }
     GYRE_TRY(gyre_run_lock_take(config, &search, a.config, &o, context->log, &lock, err));

@@ -5,7 +5,8 @@
  * that a margin of a few percent can be seen beside a factor of a thousand; absolute differences have a panel for each metric.
  * Rows of one comparison (arms, metric, family) stand together under its name, in the order of the plan. What was not tested is grey, with its reason;
  * comparisons without any tested row are listed at the end.
- * The p shown is the adjusted one that carries the verdict: TOST for EQUIVALENT, two-sided for the rest; that of a DESCRIPTIVE row is not adjusted and says so.
+ * The p shown is the adjusted one that carries the verdict: TOST for EQUIVALENT, one-sided for NOT_WORSE, two-sided for the rest; that of a DESCRIPTIVE row is not adjusted and says so.
+ * A row that is not in the registered plan says `exploratory` under its verdict.
  * A model source has no layers and hence no hollow marker.
  *
  * What it is not: a test. Everything here was judged by compare.h and stored.
@@ -141,9 +142,9 @@ static void estimate_text(const gyre_comparison *c, char *out, size_t size)
 
 static void p_text(const gyre_comparison *c, char *out, size_t size)
 {
-    bool tost = strcmp(c->verdict, "EQUIVALENT") == 0, raw = strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0;
-    const char *kind = tost ? "TOST " : raw ? "raw " : "";
-    double p = tost ? c->p_tost_adjusted : raw ? c->p : c->p_adjusted;
+    bool tost = strcmp(c->verdict, "EQUIVALENT") == 0, one_sided = strcmp(c->verdict, "NOT_WORSE") == 0, raw = strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0;
+    const char *kind = tost ? "TOST " : one_sided ? "1-sided " : raw ? "raw " : "";
+    double p = tost || one_sided ? c->p_tost_adjusted : raw ? c->p : c->p_adjusted;
     if (p < 0.001)
         (void)snprintf(out, size, "%s< 0.001", kind);
     else
@@ -154,7 +155,7 @@ static const char *verdict_colour(const gyre_comparison *c)
 {
     static const struct {
         const char *verdict, *colour;
-    } colours[] = { { "BETTER", "#007A5A" }, { "WORSE", "#D55E00" }, { "EQUIVALENT", "#0072B2" }, { "INCONCLUSIVE", "#4D4D4D" } };
+    } colours[] = { { "BETTER", "#007A5A" }, { "WORSE", "#D55E00" }, { "EQUIVALENT", "#0072B2" }, { "NOT_WORSE", "#0072B2" }, { "INCONCLUSIVE", "#4D4D4D" } };
     for (size_t i = 0; i < sizeof colours / sizeof *colours; i++)
         if (strcmp(colours[i].verdict, c->verdict) == 0)
             return colours[i].colour;
@@ -285,7 +286,9 @@ static void draw_tested(const forest_panel *p, const gyre_comparison *c, double 
     estimate_text(c, text, sizeof text);
     double size = fmin(6.0, 6.0 * (VERDICT - ESTIMATE - 0.08) / gyre_text_width(text, 6.0)); /* long numbers shrink: a cut one would be another number */
     gyre_draw_text(p->page, ESTIMATE, y, GYRE_LEFT, size, GYRE_INK, text);
-    gyre_draw_text(p->page, VERDICT, y, GYRE_LEFT, 6.0, colour, c->verdict);
+    gyre_draw_text(p->page, VERDICT, c->exploratory ? above : y, GYRE_LEFT, 6.0, colour, c->verdict);
+    if (c->exploratory)
+        gyre_draw_text(p->page, VERDICT, below, GYRE_LEFT, 5.0, GYRE_GREY, "exploratory");
     p_text(c, text, sizeof text);
     gyre_draw_text(p->page, P_RIGHT, y, GYRE_RIGHT, 6.0, GYRE_INK, text);
 }
@@ -394,7 +397,7 @@ static void write_csv(gyre_page *page, const gyre_table *table, const forest_row
 {
     FILE *f = page->csv;
     (void)fputs("source,leak,arm,against,metric,point,family,scale,margin,alpha,status,reason,test,n_documents,n_seeds,total_bits_arm,total_bits_against,estimate,ci_low,"
-                "ci_high,p_adjusted,p_tost_adjusted,margin_needed,verdict,worst_layer,worst_estimate,worst_low,worst_high\n", f);
+                "ci_high,p_adjusted,p_tost_adjusted,margin_needed,verdict,worst_layer,worst_estimate,worst_low,worst_high,exploratory\n", f);
     for (size_t i = 0; i < n; i++) {
         const gyre_comparison *c = rows[i].c;
         const char *const texts[] = { table->sources[c->source].name, gyre_csv_leak(table, c->source, gyre_arm_leaks(table, c->source, c->against, NULL) ? c->against : c->arm, NULL), c->arm, c->against, c->metric, c->point, c->family, c->ratio ? "ratio" : "abs" };
@@ -416,7 +419,8 @@ static void write_csv(gyre_page *page, const gyre_table *table, const forest_row
         (void)fputc(',', f);
         gyre_csv_real(f, shown(c, c->worst_estimate), ',');
         gyre_csv_real(f, shown(c, c->worst_low), ',');
-        gyre_csv_real(f, shown(c, c->worst_high), '\n');
+        gyre_csv_real(f, shown(c, c->worst_high), ',');
+        (void)fprintf(f, "%d\n", c->exploratory);
     }
 }
 
@@ -433,9 +437,9 @@ static gyre_status draw_page(gyre_figure_book *book, size_t source, const forest
 {
     static const char of_capture[] = "Paired differences over documents and seeds, layers and heads averaged; bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the "
                                      "declared margin inside which arms count as equivalent; hollow: the layer that differs most (its interval not adjusted). p is adjusted "
-                                     "by Holm within its family.";
+                                     "within its family.";
     static const char of_model[] = "Paired differences inside the model, over seeds and chunks of text (texts, where there are several); bars: intervals at 1 \xE2\x88\x92 \xCE\xB1; band: the "
-                                   "declared margin inside which arms count as equivalent. p is adjusted by Holm within its family, but for rows marked DESCRIPTIVE (raw).";
+                                   "declared margin inside which arms count as equivalent. p is adjusted within its family, but for rows marked DESCRIPTIVE (raw).";
     const char *what = book->table->sources[source].kind == GYRE_SOURCE_MODEL ? of_model : of_capture;
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "results/compare.h"
+#include "stats/power.h"
 
 /* A question that this design cannot answer has no answer; anything else is an error. */
 static gyre_status no_answer(gyre_status status)

@@ -12,12 +12,13 @@
 
 #include "core/status.h"
 #include "results/table.h"
-#include "stats/power.h"
+
+struct gyre_design; /* stats/power.h */
 
 #define GYRE_POWER_WANTED 0.8
 
 /* Fills mde, power, seeds_needed and documents_needed; NaN where the design does not tell. */
-gyre_status gyre_foresee(const gyre_design *design, gyre_comparison *comparison, gyre_error *err);
+gyre_status gyre_foresee(const struct gyre_design *design, gyre_comparison *comparison, gyre_error *err);
 
 enum { GYRE_FORESEEN_TEXT = 192 };
 

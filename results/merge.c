@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/commit.h"
+#include "results/canary.h"
 #include "results/cells.h"
 #include "results/compare.h"
 #include "results/exact.h"
@@ -70,6 +71,7 @@ gyre_status gyre_merge(const char *folder, gyre_table *table, bool partial, cons
     GYRE_TRY(gyre_plan_hold(folder, table, log, err));
     GYRE_TRY(gyre_compare(table, err));
     GYRE_TRY(gyre_exact_measure(table, err));
+    GYRE_TRY(gyre_canaries_make(table, err));
     GYRE_TRY(gyre_results_write(path, table, provenance, err));
 done:
     free(path);

@@ -335,6 +335,11 @@ gyre_status gyre_plan_hold(const char *folder, gyre_table *table, gyre_log *log,
     }
     for (size_t i = 0; i < table->n_comparisons; i++) {
         gyre_comparison *c = &table->comparisons[i];
+        why[0] = '\0';
+        if (c->exploratory) { /* of a table that was held before */
+            n++;
+            continue;
+        }
         if (all[0] == '\0')
             GYRE_TRY(judge_line(table, c, plan, now, why, err));
         if (all[0] != '\0' || why[0] != '\0') {

@@ -198,7 +198,7 @@ done:
 gyre_status gyre_power_crossed(const gyre_design *design, double effect, const gyre_margin *margin, gyre_goal goal, double alpha, double *power, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    double se, df;
+    double se = NAN, df = NAN;
     GYRE_TRY(gyre_design_error(design, &se, &df, err));
     if (margin->declared)
         GYRE_TRY(gyre_power_tost(effect, margin, goal, se, df, alpha, power, err));
