@@ -63,13 +63,18 @@ typedef struct worker {
     gyre_error error;
 } worker;
 
+static const char *asked_test(const char *test, const null_design *d)
+{
+    return strcmp(test, "auto") != 0 ? test : d->seeds > 1 ? "crossed" : "paired_t";
+}
+
 /* Every comparison was made as asked, on the sample that was planned. */
 static gyre_status check_asked(const experiment *e, const gyre_table *t, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     for (size_t i = 0; i < e->n; i++) {
         const gyre_comparison *c = &t->comparisons[i];
-        const char *asked = strcmp(e->questions[i].test, "auto") != 0 ? e->questions[i].test : e->design.seeds > 1 ? "crossed" : "paired_t";
+        const char *asked = asked_test(e->questions[i].test, &e->design);
         if (strcmp(c->status, "OK") != 0 || strcmp(c->test, asked) != 0 || c->n_seeds != e->design.seeds || c->n_documents != e->design.documents || c->exploratory)
             GYRE_FAIL(GYRE_E_INTERNAL, "comparison %zu is %s (%s) by %s with %zu seeds and %zu documents, asked was %s with %zu and %zu", i, c->status, c->reason, c->test, c->n_seeds, c->n_documents,
                       asked, e->design.seeds, e->design.documents);
@@ -343,7 +348,7 @@ static gyre_status family_row(session *s, const null_family *f, gyre_error *err)
     bool ok = r.value <= expected + slack && (!f->exact || r.value >= expected - slack);
     s->out_of_bounds += !ok;
     const null_design *d = &f->design;
-    (void)printf("| `%s` | %zu x %zu | %s | %s | %d%s | %zu | %s | %s | %.0f | %.4f ± %.4f | %s %.4f%s |\n", f->test, d->seeds, d->documents, f->correction, f->goal, f->other_family ? MOST_QUESTIONS / 2 : MOST_QUESTIONS,
+    (void)printf("| `%s` | %zu x %zu | %s | %s | %d%s | %zu | %s | %s | %.0f | %.4f ± %.4f | %s %.4f%s |\n", asked_test(f->test, d), d->seeds, d->documents, f->correction, f->goal, f->other_family ? MOST_QUESTIONS / 2 : MOST_QUESTIONS,
                  f->other_family ? " of 2 families" : "", f->effects, f->shared ? "one reference" : "independent", what[f->what], n, r.value, r.error, f->exact ? "exact" : "at most", expected, ok ? "" : " **OUT**");
 done:
     return st;
@@ -473,8 +478,8 @@ int main(int argc, char **argv)
         bool has = i + 1 < argc;
         if (strcmp(argv[i], "--short") == 0) {
             s.brief = true;
-            s.cheap = 200;
-            s.dear = 40;
+            s.cheap = 100;
+            s.dear = 10;
         } else if (strcmp(argv[i], "--only") == 0 && has && gyre_test_find(argv[i + 1]) != NULL)
             s.only = argv[++i];
         else if (strcmp(argv[i], "--seed") == 0 && has && number(argv[i + 1], SIZE_MAX, &value) && ++i > 0)
