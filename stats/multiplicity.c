@@ -55,7 +55,7 @@ static gyre_status step_up(const double *p, size_t n, bool harmonic, double *adj
     factor = (harmonic ? factor : 1.0) * (double)m;
     double smallest = 1.0;
     for (size_t i = m; i > 0; i--) {
-        smallest = fmin(smallest, factor * order[i - 1].p / (double)i);
+        smallest = fmin(smallest, order[i - 1].p * (factor / (double)i)); /* the last is its own p value to the bit */
         adjusted[order[i - 1].index] = smallest;
     }
 done:
