@@ -472,7 +472,7 @@ static bool number(const char *text, size_t most, size_t *out)
 int main(int argc, char **argv)
 {
     gyre_error error = { .status = GYRE_OK };
-    session s = { .seed = 1, .jobs = 1, .cheap = 10000, .dear = 2000 };
+    session s = { .seed = 1, .jobs = 1, .cheap = 6000, .dear = 1500 };
     size_t value = 0;
     for (int i = 1; i < argc; i++) {
         bool has = i + 1 < argc;
