@@ -59,7 +59,29 @@ static const gyre_verb verbs[] = {
      "gyre status DIR\n  counts the cells of a run folder: done, skipped, failed with their reasons, to go; the run may be at work\nexample: gyre status out/demo\n", gyre_verb_status},
     {"merge", "make results.h5 of a run folder's cells",
      "gyre merge DIR [--partial]\n  --partial     merges although cells are missing; comparisons that need them are INCOMPLETE\nexample: gyre merge out/demo\n", gyre_verb_merge},
-    {"report", "print arms and verdicts of a results file", "gyre report RESULTS.h5\nexample: gyre report out/demo/results.h5\n", gyre_verb_report},
+    {"report", "print arms and verdicts of a results file",
+     "gyre report RESULTS.h5 [--format text|markdown|latex|csv|json] [--only TABLE] [--json]\n"
+     "  --format F    text (default), markdown, latex (a fragment for \\usepackage{booktabs}), csv (table after table, an empty line between), json\n"
+     "  --only TABLE  one table: experiment, perplexity, arms, fits, verdicts, discords, front, dominated, contradicted, best, exact or canaries\n"
+     "  --json        the same as --format json\n"
+     "example: gyre report out/demo/results.h5 --format markdown --only verdicts\n",
+     gyre_verb_report},
+    {"export", "a results file as tables for other programs",
+     "gyre export RESULTS.h5 [--what cells|values|arms|comparisons|perplexity|fits|points|parameters|sources|exact|canaries] [--format text|markdown|latex|csv|json] [--json] [-o FILE]\n"
+     "  --what W      one row a cell (default), a number, an arm, a comparison, a pass, a fit, a point or parameter of one, a source, an exact number, a canary; columns as on docs/results-schema.md\n"
+     "  --format F    csv (default), json, text, markdown or latex\n"
+     "  --json        the same as --format json\n"
+     "  -o FILE       writes there, whole or not at all (default: standard output)\n"
+     "example: gyre export out/demo/results.h5 --what values\n",
+     gyre_verb_export},
+    {"diff", "compare two results files",
+     "gyre diff A.h5 B.h5 [--rtol R] [--atol A] [--format text|markdown|latex|csv|json] [--json]\n"
+     "  --rtol R      numbers are the same where |a - b| <= A + R max(|a|, |b|) (default 0)\n"
+     "  --atol A      (default 0)\n"
+     "  --json        the same as --format json\n"
+     "Rows are joined by what they are; build, machine and times are listed apart. Exit codes: 0 the same within the tolerance, 1 different, 2 usage.\n"
+     "example: gyre diff out/demo/results.h5 out/demo/results.h5 --rtol 1e-9\n",
+     gyre_verb_diff},
     {"figures", "draw a results file",
      "gyre figures RESULTS.h5 [--out DIR] [--only NAME]\n  --out DIR     where PNG, SVG, PDF and CSV go (default: figures beside the file)\n"
      "example: gyre figures out/demo/results.h5\n",

@@ -12,7 +12,7 @@
 
 #include "experiments/report_parts.h"
 
-enum { CALIBRATION = 0, VALIDATION = 1, OBJECTIVE_TEXT = 64, CHANGE_TEXT = 64 };
+enum { CALIBRATION = 0, VALIDATION = 1, OBJECTIVE_TEXT = 64, KEPT_TEXT = 128 };
 
 /* Sums over the fits of an arm at a point, of one source and stream. */
 typedef struct line {
@@ -112,17 +112,6 @@ static unsigned long asked_for(const char *codec, bool draws)
     return at == NULL ? 0 : strtoul(at + strlen(key), NULL, 10);
 }
 
-static void change_text(const line *l, int k, char text[CHANGE_TEXT])
-{
-    double n = (double)l->n[k];
-    if (l->n[k] == 0)
-        (void)snprintf(text, CHANGE_TEXT, "-");
-    else if (l->start[k] > 0.0)
-        (void)snprintf(text, CHANGE_TEXT, "%.3g -> %.3g (x%.3g)", l->start[k] / n, l->end[k] / n, l->end[k] / l->start[k]);
-    else
-        (void)snprintf(text, CHANGE_TEXT, "%.3g -> %.3g", l->start[k] / n, l->end[k] / n);
-}
-
 static int by_size(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -135,70 +124,97 @@ static double median(uint32_t *x, size_t n)
     return n % 2 == 1 ? x[n / 2] : 0.5 * ((double)x[n / 2 - 1] + (double)x[n / 2]);
 }
 
-/* ---- printing ---- */
+/* ---- the section ---- */
 
-static void print_head(const section *s, int arm, int point, int objective, FILE *out)
+static const gyre_sheet_column columns[] = {
+    {.name = "source", .where = GYRE_SHEET_DATA},
+    {.name = "stream", .where = GYRE_SHEET_DATA},
+    {.name = "arm"},
+    {.name = "point"},
+    {.name = "objective"},
+    {.name = "fits", .kind = GYRE_SHEET_COUNT},
+    {.name = "params", .kind = GYRE_SHEET_COUNT},
+    {.name = "freedom", .kind = GYRE_SHEET_COUNT},
+    {.name = "calibration rows", .kind = GYRE_SHEET_CHANGE},
+    {.name = "validation rows", .kind = GYRE_SHEET_CHANGE},
+    {.name = "kept", .where = GYRE_SHEET_PRINTED},
+    {.name = "draws", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA},
+    {.name = "kept median", .kind = GYRE_SHEET_REAL, .where = GYRE_SHEET_DATA},
+    {.name = "asked for", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA},
+    {.name = "kept the start", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA},
+    {.name = "mark"},
+};
+
+static void add_change(const line *l, int k, gyre_sheet *s)
 {
-    (void)fprintf(out, "%s%s, fits of %s\n", s->table->sources[s->source].name, gyre_report_leak(s->table, s->source), s->stream == GYRE_K ? "K" : "V");
-    (void)fprintf(out, "  %-*s %-*s %-*s %5s %7s %7s  %-29s %-29s %s\n", arm, "arm", point, "point", objective, "objective", "fits", "params", "freedom", "calibration rows", "validation rows",
-                  "kept");
+    double n = (double)l->n[k];
+    gyre_sheet_pair(s, l->n[k] > 0 ? l->start[k] / n : (double)NAN, l->n[k] > 0 ? l->end[k] / n : (double)NAN);
 }
 
-static void print_line(const section *s, const line *l, int arm, int point, int objective, FILE *out)
+/* "step 12 of 300 (1 kept the start)" */
+static void kept_text(const line *l, double middle, unsigned long asked, char *text, size_t size)
 {
-    char name[OBJECTIVE_TEXT], calibration[CHANGE_TEXT], validation[CHANGE_TEXT], numbers[24] = "-", freedom[24] = "-";
-    unsigned long asked = asked_for(l->codec, l->draws);
-    objective_of(l->codec, name);
-    change_text(l, CALIBRATION, calibration);
-    change_text(l, VALIDATION, validation);
-    if (!l->draws) {
-        (void)snprintf(numbers, sizeof numbers, "%zu", l->n_parameters);
-        (void)snprintf(freedom, sizeof freedom, "%zu", l->freedom);
-    }
-    (void)fprintf(out, "  %-*s %-*s %-*s %5zu %7s %7s  %-29s %-29s %s%g", arm, l->arm, point, l->point, objective, name, l->n_fits, numbers, freedom, calibration, validation,
-                  l->draws ? "draw " : "step ", median(l->kept, l->n_fits));
+    char of[32] = "", start[48] = "";
     if (asked > 0)
-        (void)fprintf(out, " of %lu", asked);
+        (void)snprintf(of, sizeof of, " of %lu", asked);
     if (l->at_start > 0)
-        (void)fprintf(out, " (%zu kept the start)", l->at_start);
-    (void)fprintf(out, "%s\n", gyre_arm_leaks(s->table, s->source, l->arm, l->point) ? " LEAK: both are evaluation rows" : "");
+        (void)snprintf(start, sizeof start, " (%zu kept the start)", l->at_start);
+    (void)snprintf(text, size, "%s %g%s%s", l->draws ? "draw" : "step", middle, of, start);
 }
 
-static int longer(int width, const char *text)
+static void add_line(const section *q, const line *l, gyre_sheet *s)
 {
-    return (int)strlen(text) > width ? (int)strlen(text) : width;
+    char objective[OBJECTIVE_TEXT], kept[KEPT_TEXT];
+    unsigned long asked = asked_for(l->codec, l->draws);
+    double middle = median(l->kept, l->n_fits);
+    objective_of(l->codec, objective);
+    kept_text(l, middle, asked, kept, sizeof kept);
+    gyre_sheet_word(s, q->table->sources[q->source].name);
+    gyre_sheet_word(s, q->stream == GYRE_K ? "k" : "v");
+    gyre_sheet_word(s, l->arm);
+    gyre_sheet_word(s, l->point);
+    gyre_sheet_word(s, objective);
+    gyre_sheet_number(s, (double)l->n_fits);
+    gyre_sheet_number(s, l->draws ? (double)NAN : (double)l->n_parameters);
+    gyre_sheet_number(s, l->draws ? (double)NAN : (double)l->freedom);
+    add_change(l, CALIBRATION, s);
+    add_change(l, VALIDATION, s);
+    gyre_sheet_word(s, kept);
+    gyre_sheet_number(s, l->draws);
+    gyre_sheet_number(s, middle);
+    gyre_sheet_number(s, asked > 0 ? (double)asked : (double)NAN);
+    gyre_sheet_number(s, (double)l->at_start);
+    gyre_sheet_word(s, gyre_arm_leaks(q->table, q->source, l->arm, l->point) ? "LEAK: both are evaluation rows" : "");
 }
 
-static void print_section(const section *s, FILE *out)
+static gyre_status table_of(const section *q, gyre_book *book, gyre_error *err)
 {
-    int arm = 3, point = 5, objective = 9;
-    for (size_t i = 0; i < s->n_lines; i++) {
-        char name[OBJECTIVE_TEXT];
-        objective_of(s->lines[i].codec, name);
-        arm = longer(arm, s->lines[i].arm);
-        point = longer(point, s->lines[i].point);
-        objective = longer(objective, name);
-    }
-    if (s->n_lines > 0)
-        print_head(s, arm, point, objective, out);
-    for (size_t i = 0; i < s->n_lines; i++)
-        print_line(s, &s->lines[i], arm, point, objective, out);
+    gyre_status st = GYRE_OK;
+    gyre_sheet *s = NULL;
+    GYRE_TRY(gyre_sheet_open(book, "fits", columns, sizeof columns / sizeof *columns, &s, err));
+    gyre_sheet_title(s, "%s%s, fits of %s", q->table->sources[q->source].name, gyre_report_leak(q->table, q->source), q->stream == GYRE_K ? "K" : "V");
+    for (size_t i = 0; i < q->n_lines; i++)
+        add_line(q, &q->lines[i], s);
+    GYRE_TRY(gyre_sheet_close(s, err));
+done:
+    return st;
 }
 
-gyre_status gyre_report_fits(const gyre_table *t, FILE *out, gyre_error *err)
+gyre_status gyre_report_fits(const gyre_table *t, gyre_book *book, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     bool any = false;
     for (size_t i = 0; i < t->n_cells; i++)
         any = any || t->cells[i].n_fits > 0;
-    if (any)
-        (void)fprintf(out, "\nFits: objective at the start -> of what was kept, means over layers, heads and seeds; params: found by each fit; kept: the median step\n"
-                           "calibration rows move the parameters, validation rows choose the step (keep: best); of draws, calibration rows choose\n");
+    if (!any)
+        return GYRE_OK;
+    gyre_book_words(book, "Fits: objective at the start -> of what was kept, means over layers, heads and seeds; params: found by each fit; kept: the median step");
+    gyre_book_line(book, "calibration rows move the parameters, validation rows choose the step (keep: best); of draws, calibration rows choose");
     for (size_t i = 0; i < 2 * t->n_sources && st == GYRE_OK; i++) {
         section s = {.table = t, .source = i / 2, .stream = i % 2 == 0 ? GYRE_K : GYRE_V};
         st = find_lines(&s, err);
         if (st == GYRE_OK)
-            print_section(&s, out);
+            st = table_of(&s, book, err);
         for (size_t k = 0; k < s.n_lines; k++)
             free(s.lines[k].kept);
         free(s.lines);

@@ -6,7 +6,7 @@
 #include "results/foresee.h"
 #include "results/registration.h"
 
-gyre_status gyre_report_registration(const gyre_table *t, FILE *out, gyre_error *err)
+gyre_status gyre_report_registration(const gyre_table *t, gyre_book *book, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     size_t exploratory = 0, dropped = 0;
@@ -16,11 +16,11 @@ gyre_status gyre_report_registration(const gyre_table *t, FILE *out, gyre_error 
             why = t->comparisons[i].exploratory_why;
     GYRE_TRY(gyre_plan_dropped(t, NULL, &dropped, err));
     if (t->plan_time[0] != '\0')
-        (void)fprintf(out, "analysis plan registered %s, before the first cell\n", t->plan_time);
+        gyre_book_line(book, "analysis plan registered %s, before the first cell", t->plan_time);
     if (exploratory > 0)
-        (void)fprintf(out, "EXPLORATORY: %zu of %zu comparisons, the first: %s\n", exploratory, t->n_comparisons, why);
+        gyre_book_line(book, "EXPLORATORY: %zu of %zu comparisons, the first: %s", exploratory, t->n_comparisons, why);
     if (dropped > 0)
-        (void)fprintf(out, "%zu registered comparisons are not made; each counts in its family with p = 1\n", dropped);
+        gyre_book_line(book, "%zu registered comparisons are not made; each counts in its family with p = 1", dropped);
 done:
     return st;
 }
@@ -38,47 +38,69 @@ static bool foretold(const gyre_comparison *c)
     return false;
 }
 
-void gyre_report_judging(const gyre_table *t, const gyre_comparison *c, FILE *out)
+void gyre_report_judging(const gyre_table *t, const gyre_comparison *c, char *text, size_t size)
 {
-    char text[GYRE_FORESEEN_TEXT];
-    if (strcmp(c->verdict, "INCONCLUSIVE") == 0) {
-        gyre_foreseen_text(c, "could have seen", gyre_unit_word(&t->sources[c->source]), text);
-        if (text[0] != '\0')
-            (void)fprintf(out, "; %s", text);
-    }
-    if (c->published[0] != '\0')
-        (void)fprintf(out, "; published: %s", c->published);
-    if (c->predicts[0] != '\0')
-        (void)fprintf(out, "; foretold %s: %s", c->predicts, foretold(c) ? "as it came" : "it did not come");
-    if (c->exploratory)
-        (void)fprintf(out, "; exploratory: %s", c->exploratory_why);
+    char foreseen[GYRE_FORESEEN_TEXT] = "";
+    bool published = c->published[0] != '\0', predicts = c->predicts[0] != '\0';
+    if (strcmp(c->verdict, "INCONCLUSIVE") == 0)
+        gyre_foreseen_text(c, "could have seen", gyre_unit_word(&t->sources[c->source]), foreseen);
+    (void)snprintf(text, size, "%s%s%s%s%s%s%s%s%s", foreseen[0] != '\0' ? "; " : "", foreseen, published ? "; published: " : "", c->published, predicts ? "; foretold " : "", c->predicts,
+                   predicts ? foretold(c) ? ": as it came" : ": it did not come" : "", c->exploratory ? "; exploratory: " : "", c->exploratory ? c->exploratory_why : "");
 }
 
-void gyre_report_exact(const gyre_table *t, FILE *out)
+gyre_status gyre_report_exact(const gyre_table *t, gyre_book *book, gyre_error *err)
 {
-    if (t->n_exact > 0)
-        (void)fprintf(out, "\nNumbers that arithmetic fixes, against published ones\n");
+    static const gyre_sheet_column columns[] = {
+        {.name = "source"}, {.name = "arm"}, {.name = "point"}, {.name = "quantity"}, {.name = "published", .where = GYRE_SHEET_PRINTED}, {.name = "published", .kind = GYRE_SHEET_REAL, .where = GYRE_SHEET_DATA},
+        {.name = "digits", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA}, {.name = "measured", .where = GYRE_SHEET_PRINTED}, {.name = "measured", .kind = GYRE_SHEET_REAL, .where = GYRE_SHEET_DATA}, {.name = "verdict"},
+    };
+    gyre_status st = GYRE_OK;
+    gyre_sheet *s = NULL;
+    GYRE_TRY(gyre_sheet_open(book, "exact", columns, sizeof columns / sizeof *columns, &s, err));
+    gyre_sheet_title(s, "Numbers that arithmetic fixes, against published ones");
     for (size_t i = 0; i < t->n_exact; i++) {
         const gyre_exact *e = &t->exact[i];
-        (void)fprintf(out, "  %s, %s%s%s: %s %.*f published, %.10g here: %s\n", t->sources[e->source].name, e->arm, e->point[0] != '\0' ? " at " : "", e->point, e->quantity, (int)e->digits, e->published,
-                      e->measured, e->verdict);
+        const char *const words[] = {t->sources[e->source].name, e->arm, e->point, e->quantity};
+        char published[64], measured[64];
+        (void)snprintf(published, sizeof published, "%.*f", (int)e->digits, e->published);
+        (void)snprintf(measured, sizeof measured, "%.10g", e->measured);
+        for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+            gyre_sheet_word(s, words[k]);
+        gyre_sheet_word(s, published);
+        gyre_sheet_number(s, e->published);
+        gyre_sheet_number(s, e->digits);
+        gyre_sheet_word(s, measured);
+        gyre_sheet_number(s, e->measured);
+        gyre_sheet_word(s, e->verdict);
     }
+    GYRE_TRY(gyre_sheet_close(s, err));
+done:
+    return st;
 }
 
-gyre_status gyre_report_canaries(const gyre_table *t, const char *path, FILE *out, gyre_error *err)
+gyre_status gyre_report_canaries(const gyre_table *t, gyre_book *book, gyre_error *err)
+{
+    static const gyre_sheet_column columns[] = {{.name = "status"}, {.name = "canary"}, {.name = "detail"}};
+    gyre_status st = GYRE_OK;
+    gyre_sheet *s = NULL;
+    GYRE_TRY(gyre_sheet_open(book, "canaries", columns, sizeof columns / sizeof *columns, &s, err));
+    gyre_sheet_title(s, "Canaries");
+    for (size_t i = 0; i < t->n_canaries; i++) {
+        gyre_sheet_word(s, t->canaries[i].status);
+        gyre_sheet_word(s, t->canaries[i].name);
+        gyre_sheet_word(s, t->canaries[i].detail);
+    }
+    GYRE_TRY(gyre_sheet_close(s, err));
+done:
+    return st;
+}
+
+gyre_status gyre_report_wiring(const gyre_table *t, const char *path, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    const gyre_canary *failed = NULL;
-    if (t->n_canaries > 0)
-        (void)fprintf(out, "\nCanaries\n");
-    for (size_t i = 0; i < t->n_canaries; i++) {
-        const gyre_canary *c = &t->canaries[i];
-        (void)fprintf(out, "  %-7s %s: %s\n", c->status, c->name, c->detail);
-        if (failed == NULL && strcmp(c->status, "FAIL") == 0)
-            failed = c;
-    }
-    if (failed != NULL)
-        GYRE_FAIL(GYRE_E_INPUT, "%s: canary '%s' failed: %s: no verdict of this file can be trusted", path, failed->name, failed->detail);
+    for (size_t i = 0; i < t->n_canaries; i++)
+        if (strcmp(t->canaries[i].status, "FAIL") == 0)
+            GYRE_FAIL(GYRE_E_INCOMPLETE, "%s: canary '%s' failed: %s: no verdict of this file can be trusted", path, t->canaries[i].name, t->canaries[i].detail);
 done:
     return st;
 }

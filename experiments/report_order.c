@@ -37,14 +37,14 @@ static widths measure(const gyre_orders *o)
     return w;
 }
 
-static void correlation(const gyre_correlation *c, char text[GYRE_REPORT_NUMBER])
+static void correlation(const gyre_correlation *c, char text[GYRE_SHEET_NUMBER])
 {
     if (isnan(c->value))
-        (void)snprintf(text, GYRE_REPORT_NUMBER, "-");
+        (void)snprintf(text, GYRE_SHEET_NUMBER, "-");
     else if (isnan(c->lo))
-        (void)snprintf(text, GYRE_REPORT_NUMBER, "%.3f", c->value);
+        (void)snprintf(text, GYRE_SHEET_NUMBER, "%.3f", c->value);
     else
-        (void)snprintf(text, GYRE_REPORT_NUMBER, "%.3f [%.3f, %.3f]", c->value, c->lo, c->hi);
+        (void)snprintf(text, GYRE_SHEET_NUMBER, "%.3f [%.3f, %.3f]", c->value, c->lo, c->hi);
 }
 
 /* "srht bits=4" where several grid points stand together. */
@@ -56,7 +56,7 @@ static void arm_text(const gyre_order_row *r, size_t place, char *out, size_t si
 
 static void row_line(const gyre_orders *o, const gyre_order_row *r, const widths *w, FILE *out)
 {
-    char rho[GYRE_REPORT_NUMBER], tau[GYRE_REPORT_NUMBER], pairs[GYRE_REPORT_NUMBER], metric[256], model[256];
+    char rho[GYRE_SHEET_NUMBER], tau[GYRE_SHEET_NUMBER], pairs[GYRE_SHEET_NUMBER], metric[256], model[256];
     correlation(&r->rho, rho);
     correlation(&r->tau, tau);
     arm_text(r, r->best_by_metric, metric, sizeof metric);
@@ -101,13 +101,13 @@ static void discords(const gyre_orders *o, const widths *w, FILE *out)
         for (size_t k = 0; k < o->rows[i].n_discords && has_pairs(o, i); k++) {
             const gyre_order_row *r = &o->rows[i];
             const gyre_order_discord *d = &r->discords[k];
-            char x[GYRE_REPORT_NUMBER], y[GYRE_REPORT_NUMBER];
+            char x[GYRE_SHEET_NUMBER], y[GYRE_SHEET_NUMBER];
             if (n == 0)
                 (void)fprintf(out, "\nPairs of arms of one grid point that the two order oppositely (exploratory: both paired 95 %% intervals exclude no difference, not adjusted)\n");
             if (n++ >= LINES_SHOWN)
                 continue;
-            gyre_report_interval(d->metric.mean, d->metric.lo, d->metric.hi, x);
-            gyre_report_interval(d->model.mean, d->model.lo, d->model.hi, y);
+            gyre_sheet_interval_text(d->metric.mean, d->metric.lo, d->metric.hi, x);
+            gyre_sheet_interval_text(d->model.mean, d->model.lo, d->model.hi, y);
             (void)fprintf(out, "  %-20s %-*s %s beats %s by %s (%s%s) but loses by %s (%s%s)\n", o->capture->sources[r->capture].name, w->point, point_text(d->point), d->better_by_metric,
                           d->better_by_model, o->capture->metrics[r->metric], r->metric_log ? "x" : "", x, o->against, r->model_log ? "x" : "", y);
         }

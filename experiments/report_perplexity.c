@@ -36,30 +36,33 @@ static size_t base_name(const char **path, size_t n)
     return n;
 }
 
-static void print_texts(const gyre_source *s, FILE *out)
+static void describe_texts(const gyre_source *s, gyre_book *book)
 {
+    char line[4096];
+    size_t at = 0;
     const char *paths = s->texts, *digests = s->texts_sha256, *path, *digest;
     bool others = false;
     for (size_t i = 0; *paths != '\0'; i++) {
         size_t n = next_line(&paths, &path), m = next_line(&digests, &digest);
         n = base_name(&path, n);
-        (void)fprintf(out, "%s%.*s (sha256 %.*s)", i > 0 ? ", " : s->n_texts > 1 ? "  texts " : "  text ", (int)n, path, (int)(m < 12 ? m : 12), digest);
+        at += (size_t)snprintf(line + at, sizeof line - at, "%s%.*s (sha256 %.*s)", i > 0 ? ", " : s->n_texts > 1 ? "texts " : "text ", (int)(n < 200 ? n : 200), path, (int)(m < 12 ? m : 12), digest);
+        at = at < sizeof line ? at : sizeof line - 1;
         others = others || m != sizeof canonical - 1 || memcmp(digest, canonical, m) != 0;
     }
-    (void)fprintf(out, "; context %zu, %zu chunks from number %zu on, %zu scored tokens of each, %zu in all\n", s->context, s->n_documents, s->first_chunk, s->n_scored,
+    gyre_book_line(book, "  %s; context %zu, %zu chunks from number %zu on, %zu scored tokens of each, %zu in all", line, s->context, s->n_documents, s->first_chunk, s->n_scored,
                   s->n_documents * s->n_scored);
     if (others)
-        (void)fprintf(out, "  PPL is comparable only on the same text: this is not the raw test file of WikiText-2 (sha256 %.12s)\n", canonical);
+        gyre_book_line(book, "  PPL is comparable only on the same text: this is not the raw test file of WikiText-2 (sha256 %.12s)", canonical);
 }
 
-static void print_source(const gyre_table *t, size_t source, FILE *out)
+static void describe_source(const gyre_table *t, size_t source, gyre_book *book)
 {
     const gyre_source *s = &t->sources[source];
-    (void)fprintf(out, "\n%s%s: the model %s (%s, sha256 %.12s)\n", s->name, gyre_report_leak(t, source), s->path, s->architecture, s->model_sha256);
-    print_texts(s, out);
-    (void)fprintf(out, "  engine %s\n", s->engine);
+    gyre_book_words(book, "%s%s: the model %s (%s, sha256 %.12s)", s->name, gyre_report_leak(t, source), s->path, s->architecture, s->model_sha256);
+    describe_texts(s, book);
+    gyre_book_line(book, "  engine %s", s->engine);
     if (s->descriptive)
-        (void)fprintf(out, "  %s: too few chunks for verdicts, says the configuration; intervals and p values are shown, no verdict is given\n", GYRE_DESCRIPTIVE);
+        gyre_book_line(book, "  %s: too few chunks for verdicts, says the configuration; intervals and p values are shown, no verdict is given", GYRE_DESCRIPTIVE);
 }
 
 /* ---- one line ---- */
@@ -108,55 +111,83 @@ static bool first_of_line(const gyre_table *t, size_t row)
     return true;
 }
 
-static void print_line(const gyre_table *t, size_t row, int arm, int point, FILE *out)
+static const gyre_sheet_column columns[] = {
+    {.name = "source", .where = GYRE_SHEET_DATA},
+    {.name = "arm"},
+    {.name = "point"},
+    {.name = "total", .unit = "bit", .kind = GYRE_SHEET_REAL, .decimals = 3},
+    {.name = "PPL", .kind = GYRE_SHEET_ERROR, .decimals = 4},
+    {.name = "nll change", .unit = "nat", .kind = GYRE_SHEET_ERROR, .decimals = 5},
+    {.name = "KL mean", .unit = "nat", .kind = GYRE_SHEET_REAL},
+    {.name = "KL median", .unit = "nat", .kind = GYRE_SHEET_REAL},
+    {.name = "KL 99 %", .unit = "nat", .kind = GYRE_SHEET_REAL},
+    {.name = "KL 99.9 %", .unit = "nat", .kind = GYRE_SHEET_REAL},
+    {.name = "same top", .unit = "%", .kind = GYRE_SHEET_REAL, .decimals = 3},
+    {.name = "RMS dp", .unit = "%", .kind = GYRE_SHEET_REAL, .decimals = 3},
+    {.name = "over seeds", .where = GYRE_SHEET_PRINTED},
+    {.name = "n tokens", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA},
+    {.name = "n chunks", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA},
+    {.name = "n seeds", .kind = GYRE_SHEET_COUNT, .where = GYRE_SHEET_DATA},
+    {.name = "PPL sd", .kind = GYRE_SHEET_REAL, .where = GYRE_SHEET_DATA},
+    {.name = "nll change sd", .unit = "nat", .kind = GYRE_SHEET_REAL, .where = GYRE_SHEET_DATA},
+    {.name = "KL sd", .unit = "nat", .kind = GYRE_SHEET_REAL, .where = GYRE_SHEET_DATA},
+    {.name = "mark"},
+};
+
+static void add_line(const gyre_table *t, size_t row, gyre_sheet *s)
 {
     const gyre_perplexity *p = &t->perplexity[row];
     double x[NUMBERS], sd[NUMBERS];
-    char ppl[GYRE_REPORT_NUMBER], change[GYRE_REPORT_NUMBER];
+    char seeds[128] = "";
     size_t n = over_seeds(t, row, x, sd);
-    (void)snprintf(ppl, sizeof ppl, "%.4f +- %.4f", x[PPL], x[PPL_ERROR]);
-    (void)snprintf(change, sizeof change, "%.5f +- %.5f", x[CHANGE], x[CHANGE_SE]);
-    (void)fprintf(out, "  %-*s %-*s %7.3f  %-20s %-21s %9.3g %9.3g %9.3g %9.3g  %8.3f %8.3f", arm, p->arm, point, p->point, x[BITS], ppl, change, x[KL], x[KL_MEDIAN], x[KL_99], x[KL_999],
-                  x[SAME_TOP], x[P_RMS]);
     if (n > 1)
-        (void)fprintf(out, "  %zu seeds, sd: PPL %.2g, nll %.2g, KL %.2g", n, sd[PPL], sd[CHANGE], sd[KL]);
-    (void)fprintf(out, "%s\n", gyre_arm_leaks(t, p->source, p->arm, p->point) ? " LEAK: fitted to evaluation documents" : "");
+        (void)snprintf(seeds, sizeof seeds, "%zu seeds, sd: PPL %.2g, nll %.2g, KL %.2g", n, sd[PPL], sd[CHANGE], sd[KL]);
+    gyre_sheet_word(s, t->sources[p->source].name);
+    gyre_sheet_word(s, p->arm);
+    gyre_sheet_word(s, p->point);
+    gyre_sheet_number(s, x[BITS]);
+    gyre_sheet_pair(s, x[PPL], x[PPL_ERROR]);
+    gyre_sheet_pair(s, x[CHANGE], x[CHANGE_SE]);
+    for (int k = KL; k <= P_RMS; k++)
+        gyre_sheet_number(s, x[k]);
+    gyre_sheet_word(s, seeds);
+    const double rest[] = {(double)p->n_tokens, (double)p->n_chunks, (double)n, sd[PPL], sd[CHANGE], sd[KL]};
+    for (size_t k = 0; k < sizeof rest / sizeof *rest; k++)
+        gyre_sheet_number(s, rest[k]);
+    gyre_sheet_word(s, gyre_report_leak_of_arm(t, p->source, p->arm, p->point));
 }
 
 /* ---- the section ---- */
 
-static int longer(int width, const char *text)
+static gyre_status table_of(const gyre_table *t, size_t source, gyre_book *book, gyre_error *err)
 {
-    return (int)strlen(text) > width ? (int)strlen(text) : width;
-}
-
-static void print_table(const gyre_table *t, size_t source, FILE *out)
-{
-    int arm = 3, point = 5;
+    gyre_status st = GYRE_OK;
+    gyre_sheet *s = NULL;
     size_t rows = 0;
+    GYRE_TRY(gyre_sheet_open(book, "perplexity", columns, sizeof columns / sizeof *columns, &s, err));
+    gyre_sheet_title(s, "%s%s, perplexity over %zu tokens of %zu chunks", t->sources[source].name, gyre_report_leak(t, source), t->sources[source].n_documents * t->sources[source].n_scored,
+                     t->sources[source].n_documents);
     for (size_t i = 0; i < t->n_perplexity; i++)
-        if (t->perplexity[i].source == source) {
-            arm = longer(arm, t->perplexity[i].arm);
-            point = longer(point, t->perplexity[i].point);
+        if (t->perplexity[i].source == source && first_of_line(t, i)) {
+            add_line(t, i, s);
             rows++;
         }
-    if (rows == 0) {
-        (void)fprintf(out, "  no arm has all of its chunks: no perplexity\n");
-        return;
-    }
-    (void)fprintf(out, "  %-*s %-*s %7s  %-20s %-21s %9s %9s %9s %9s  %8s %8s\n", arm, "arm", point, "point", "total", "PPL", "nll change (nat)", "KL mean", "median", "99 %", "99.9 %", "same top",
-                  "RMS dp");
-    for (size_t i = 0; i < t->n_perplexity; i++)
-        if (t->perplexity[i].source == source && first_of_line(t, i))
-            print_line(t, i, arm, point, out);
-    (void)fprintf(out, "  (+-: standard errors over tokens, as llama-perplexity prints them; nll change and KL (nat) against the exact run, token by token; same top and RMS dp in %%)\n");
+    gyre_sheet_note(s, "+-: standard errors over tokens, as llama-perplexity prints them; nll change and KL against the exact run, token by token");
+    GYRE_TRY(gyre_sheet_close(s, err));
+    if (rows == 0)
+        gyre_book_line(book, "  no arm has all of its chunks: no perplexity");
+done:
+    return st;
 }
 
-void gyre_report_perplexity(const gyre_table *t, FILE *out)
+gyre_status gyre_report_perplexity(const gyre_table *t, gyre_book *book, gyre_error *err)
 {
+    gyre_status st = GYRE_OK;
     for (size_t s = 0; s < t->n_sources; s++)
         if (t->sources[s].kind == GYRE_SOURCE_MODEL) {
-            print_source(t, s, out);
-            print_table(t, s, out);
+            describe_source(t, s, book);
+            GYRE_TRY(table_of(t, s, book, err));
         }
+done:
+    return st;
 }

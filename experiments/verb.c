@@ -73,6 +73,19 @@ gyre_status gyre_argument_int(const char *option, const char *text, long lo, lon
     return GYRE_OK;
 }
 
+gyre_status gyre_verb_format(const char *name, bool json, gyre_sheet_format *format, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (name != NULL && json)
+        GYRE_FAIL(GYRE_E_USAGE, "--format and --json exclude each other");
+    if (name != NULL)
+        GYRE_TRY(gyre_sheet_format_of(name, format, err));
+    if (json)
+        *format = GYRE_SHEET_JSON;
+done:
+    return st;
+}
+
 gyre_status gyre_verb_config(const char *path, const char *size, const char *const *sets, size_t n_sets, gyre_config **config, gyre_error *err)
 {
     char *report = NULL;

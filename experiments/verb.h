@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/status.h"
 #include "experiments/plan.h"
+#include "results/sheet.h"
 
 typedef struct gyre_context {
     gyre_log *log;
@@ -41,6 +42,9 @@ gyre_status gyre_arguments(int argc, char **argv, const gyre_argument *options, 
 /* An integer in [lo, hi], or GYRE_E_USAGE. */
 gyre_status gyre_argument_int(const char *option, const char *text, long lo, long hi, long *out, gyre_error *err);
 
+/* The format that --format NAME or --json asks for; *format stays where neither is given. GYRE_E_USAGE for a word that is none, or for both. */
+gyre_status gyre_verb_format(const char *name, bool json, gyre_sheet_format *format, gyre_error *err);
+
 enum { GYRE_SETS_MOST = 256 };
 
 /* Reads a configuration for a verb; the whole list of faults goes to stderr. *search looks from the working folder, then the configuration's folder and that one's
@@ -61,6 +65,8 @@ gyre_status gyre_verb_describe(int argc, char **argv, const gyre_context *contex
 gyre_status gyre_verb_validate(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_capture(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_report(int argc, char **argv, const gyre_context *context, gyre_error *err);
+gyre_status gyre_verb_export(int argc, char **argv, const gyre_context *context, gyre_error *err);
+gyre_status gyre_verb_diff(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_figures(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_order(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_judge(int argc, char **argv, const gyre_context *context, gyre_error *err);

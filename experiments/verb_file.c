@@ -13,11 +13,15 @@ gyre_status gyre_verb_report(int argc, char **argv, const gyre_context *context,
     gyre_status st = GYRE_OK;
     const char *path = NULL;
     size_t words = 0;
-    const gyre_argument options[] = {{0}};
+    const char *name = NULL, *only = NULL;
+    bool json = false;
+    gyre_sheet_format format = GYRE_SHEET_TEXT;
+    const gyre_argument options[] = {{.name = "--format", .value = &name}, {.name = "--only", .value = &only}, {.name = "--json", .flag = &json}, {0}};
     GYRE_TRY(gyre_arguments(argc, argv, options, &path, 1, &words, err));
     if (words == 0)
         GYRE_FAIL(GYRE_E_USAGE, "name a results file, as in gyre report out/demo/results.h5");
-    GYRE_TRY(gyre_report_file(path, stdout, context->log, err));
+    GYRE_TRY(gyre_verb_format(name, json, &format, err));
+    GYRE_TRY(gyre_report_print(path, format, only, stdout, context->log, err));
 done:
     return st;
 }

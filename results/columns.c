@@ -157,6 +157,32 @@ void gyre_column_put(const gyre_schema_row *row, const gyre_items *items, size_t
     }
 }
 
+double gyre_column_number(const gyre_schema_row *row, const gyre_items *items, size_t i)
+{
+    union {
+        uint64_t u64;
+        uint32_t u32;
+        uint8_t u8;
+        double f64;
+        float f32;
+    } number = { 0 };
+    if (gyre_schema_is_text(row->type))
+        return NAN;
+    gyre_column_get(row, items, i, &number);
+    switch (row->type) {
+    case GYRE_SCHEMA_REAL:
+        return number.f64;
+    case GYRE_SCHEMA_F32:
+        return (double)number.f32;
+    case GYRE_SCHEMA_U32:
+        return number.u32;
+    case GYRE_SCHEMA_BOOL:
+        return number.u8;
+    default:
+        return (double)number.u64;
+    }
+}
+
 /* ---- texts ---- */
 
 static const char *const stream_names[] = { "k", "v" }, *const kind_names[] = { "capture", "model" };

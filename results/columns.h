@@ -37,6 +37,9 @@ size_t gyre_column_size(gyre_schema_type type);
 void gyre_column_get(const gyre_schema_row *row, const gyre_items *items, size_t i, void *out);
 void gyre_column_put(const gyre_schema_row *row, const gyre_items *items, size_t i, const void *in);
 
+/* Number of item i as a double, whatever its type; NaN where it is a text. */
+double gyre_column_number(const gyre_schema_row *row, const gyre_items *items, size_t i);
+
 /* Text of item i; "" for NULL. */
 const char *gyre_column_text(const gyre_schema_row *row, const gyre_table *table, const gyre_items *items, size_t i);
 

@@ -23,7 +23,8 @@ typedef struct sample {
     const double *d;
     size_t n;
     double *left, *right; /* exact: sums over subsets of the two halves */
-    double *sum, *size;   /* drawn: sum of d over each subset, and how many it has */
+    double *mean;         /* drawn: mean of d over each subset that is not empty, sorted */
+    size_t n_means;
 } sample;
 
 static size_t fill_subsets(const double *d, size_t n, double theta, double *out)
@@ -50,6 +51,19 @@ static double pairs_at_most(const double *left, size_t n_left, const double *rig
     return count;
 }
 
+static size_t count_at_most(const double *sorted, size_t n, double x)
+{
+    size_t lo = 0, hi = n;
+    while (lo < hi) {
+        size_t middle = lo + (hi - lo) / 2;
+        if (sorted[middle] <= x)
+            lo = middle + 1;
+        else
+            hi = middle;
+    }
+    return lo;
+}
+
 static gyre_status tails(void *data, double theta, double *greater, double *less, gyre_error *err)
 {
     const sample *s = data;
@@ -64,12 +78,9 @@ static gyre_status tails(void *data, double theta, double *greater, double *less
         many = all - pairs_at_most(s->left, n_left, s->right, n_right, -slack * (1.0 + 1e-9));
     } else {
         all = GYRE_RESAMPLES + 1.0;
-        few = many = 1.0; /* the sample itself */
-        for (size_t b = 0; b < GYRE_RESAMPLES; b++) {
-            double x = s->sum[b] - theta * s->size[b];
-            few += x <= slack;
-            many += x >= -slack;
-        }
+        few = many = 1.0 + (double)(GYRE_RESAMPLES - s->n_means); /* the sample itself, and empty subsets */
+        few += (double)count_at_most(s->mean, s->n_means, theta + slack / (double)s->n);
+        many += (double)(s->n_means - count_at_most(s->mean, s->n_means, theta - slack / (double)s->n));
     }
     *greater = few / all;
     *less = many / all;
@@ -84,17 +95,20 @@ static gyre_status prepare(sample *s, uint64_t seed, gyre_error *err)
         GYRE_NEW(&s->right, (size_t)1 << (s->n - s->n / 2));
         goto done;
     }
-    GYRE_NEW(&s->sum, GYRE_RESAMPLES);
-    GYRE_NEW(&s->size, GYRE_RESAMPLES);
+    GYRE_NEW(&s->mean, GYRE_RESAMPLES);
     for (size_t b = 0; b < GYRE_RESAMPLES; b++) {
         uint64_t bits = 0;
+        double sum = 0.0, size = 0.0;
         for (size_t i = 0; i < s->n; i++, bits >>= 1) {
             if (i % 64 == 0)
                 bits = gyre_resample_next(&seed);
-            s->sum[b] += (bits & 1) != 0 ? s->d[i] : 0.0;
-            s->size[b] += (bits & 1) != 0 ? 1.0 : 0.0;
+            sum += (bits & 1) != 0 ? s->d[i] : 0.0;
+            size += (bits & 1) != 0 ? 1.0 : 0.0;
         }
+        if (size > 0.0)
+            s->mean[s->n_means++] = sum / size;
     }
+    gyre_resample_sort(s->mean, s->n_means);
 done:
     return st;
 }
@@ -119,13 +133,12 @@ static gyre_status judge(const double *d, size_t seeds, size_t documents, const 
         goto done;
     GYRE_TRY(prepare(&s, seed, err));
     GYRE_TRY(gyre_judge_by_shift(tails, &s, d, documents, margin, alpha, out, err));
-    if (s.sum != NULL)
+    if (s.mean != NULL)
         out->p_error = 2.0 * sqrt(0.5 * out->p * (1.0 - 0.5 * out->p) / GYRE_RESAMPLES);
 done:
     free(s.left);
     free(s.right);
-    free(s.sum);
-    free(s.size);
+    free(s.mean);
     return st;
 }
 

@@ -7,7 +7,9 @@ in the schema of docs/capture-schema.md, so that this runs under the sanitizers 
 Environment: GYRE (the program), GYRE_PYTHON, GYRE_SOURCE. What it is not: a test of values (tests/oracle) or of whole campaigns (tests/campaign.py).
 """
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -231,7 +233,7 @@ def test_words():
     check(a.code == 2 and "gyre run" in a.err and a.out == "", "gyre alone tells its usage on stderr and exits with 2")
     a = good("help", ["--help"], "Exit codes: 0 done, 1 .*, 2 .*, 75 ")
     verbs = re.findall(r"^  gyre (\w+) ", a.out, re.M)
-    check({"run", "plan", "validate", "list", "describe", "capture", "merge", "report", "figures", "order", "verify"} <= set(verbs), f"the help lists the verbs: {verbs}")
+    check({"run", "plan", "validate", "list", "describe", "capture", "merge", "report", "export", "diff", "figures", "order", "verify"} <= set(verbs), f"the help lists the verbs: {verbs}")
     good("version", ["--version"], r"\Agyre \d+\.\d+\.\d+ ")
     for word, near in (("rnu", "run"), ("verfiy", "verify"), ("figure", "figures"), ("Merge", "merge")):
         bad("unknown verb", [word], 2, f"no verb '{word}'", f"did you mean '{near}'", "gyre --help")
@@ -241,7 +243,7 @@ def test_words():
                        (["figures", "x.h5", "--oout", "y"], "--out"), (["verify", "x.h5", "--digset"], "--digest"), (["list", "--jsn"], "--json"),
                        (["describe", "rfft", "--jsno"], "--json"), (["validate", path, "--sets", "a=1"], "--set"), (["capture", "--tokenz", "4"], "--tokens")):
         bad("unknown option", args, 2, "unknown option", f"did you mean {near}", f"gyre {args[0]} --help")
-    for verb in ("run", "plan", "validate", "describe", "merge", "report", "figures", "order", "verify"):
+    for verb in ("run", "plan", "validate", "describe", "merge", "report", "export", "diff", "figures", "order", "verify"):
         bad("no word", [verb], 2, "name a ", f"as in gyre {verb}")
     bad("one word too many", ["verify", "a.h5", "b.h5"], 2, "'b.h5' is one word too many", "--help")
     bad("value missing", ["run", path, "--out"], 2, "--out wants a value", "--help")
@@ -261,6 +263,15 @@ def test_words():
     bad("a part of the page", ["list", "metrics", "--markdown"], 2, "leave out 'metrics'")
     bad("one file for an order", ["order", "x.h5"], 2, "a results file of captures and one of the model", "as in gyre order")
     bad("an order by another metric", ["order", "x.h5", "y.h5", "--against", "token_lk"], 2, "nll_change or token_kl", "did you mean token_kl")
+    bad("one file for a difference", ["diff", "x.h5"], 2, "name a results file and another", "as in gyre diff")
+    for verb in (["report", "x.h5"], ["export", "x.h5"], ["diff", "x.h5", "y.h5"]):
+        bad("unknown format", [*verb, "--format", "markdwon"], 2, "--format markdwon", "did you mean markdown", "text, markdown, latex, csv or json")
+        bad("two formats", [*verb, "--format", "csv", "--json"], 2, "exclude each other")
+    bad("unknown table", ["report", "x.h5", "--only", "verdict"], 2, "--only verdict", "did you mean verdicts")
+    bad("unknown export", ["export", "x.h5", "--what", "comparison"], 2, "--what comparison", "did you mean comparisons")
+    for option in ("--rtol", "--atol"):
+        for text in ("-1", "nan", "inf", "1e-9x", ""):
+            bad("tolerance", ["diff", "x.h5", "y.h5", f"{option}={text}"], 2, option, "not negative")
     bad("unknown figure", ["figures", "x.h5", "--only", "forrest"], 2, "forrest", "forest")
 
 
@@ -716,7 +727,7 @@ def test_results():
         if content is not None:
             with open(broken, "wb") as f:
                 f.write(content)
-        for verb in (["report"], ["figures", "--out", "never"], ["verify", "--digest"]):
+        for verb in (["report"], ["export"], ["export", "-o", "never.csv"], ["diff", "for_help/results.h5"], ["figures", "--out", "never"], ["verify", "--digest"]):
             bad(what, [verb[0], broken, *verb[1:]], 1, "results_broken.h5", *says)
         a = gyre("verify", broken)
         check(a.code == 1 and len(a.errors) == 1, f"{what}: verify: {a.code} {a.err} {a.out}")
@@ -764,6 +775,98 @@ def test_results():
     bad("merge with a missing cell", ["merge", run], 1, "1 of 3 cells are missing", "layer 0", "seed", "--partial")
     a = gyre("merge", run, "--partial")
     check(a.code == 0 and "1 missing or failed" in a.out and "INCOMPLETE" in a.out and "1 of 3 cells are missing" in a.err, f"merge --partial: {a.code} {a.out} {a.err}")
+
+
+def tables(text):
+    """What gyre prints as JSON: rows by the name of their table."""
+    found = {}
+    for t in json.loads(text):
+        found.setdefault(t["table"], []).extend(t["rows"])
+    return found
+
+
+def test_tables():
+    """report, export and diff: the numbers of the file in every format, and what differs between two files."""
+    path, run = config(seeds="seeds: 3"), os.path.join(WORK, "tables")
+    good("run", ["run", path, "--out", run])
+    file = os.path.join(run, "results.h5")
+    with h5py.File(file) as f:
+        arms, verdicts = f["cells/arm"].asstr()[:], f["stats/verdict"].asstr()[:]
+        own = {name: f["cells"][name][:] if f["cells"][name].dtype.kind in "uif" else f["cells"][name].asstr()[:] for name in f["cells"]}
+        metrics, documents = {name: f["metrics"][name][:] for name in f["metrics"]}, f["sources/document_name"].asstr()[0]
+        estimate, p = f["stats/estimate"][0], f["stats/p_adjusted"][0]
+        stats = sorted(f["stats"])
+    # report
+    of = tables(good("a report as JSON", ["report", file, "--json"]).out)
+    check(len(of["arms"]) == 2 and of["experiment"][0]["cells_ok"] == len(arms), f"arms of a report: {of['arms']}")
+    v = of["verdicts"][0]
+    check(v["verdict"] == verdicts[0] and abs(v["estimate"] / np.exp(estimate) - 1) < 1e-15 and v["p_adjusted"] == p and v["n_documents"] == len(documents) and v["margin"] == 1.05, f"a verdict of a report: {v}")
+    rows = list(csv.reader(io.StringIO(good("one table as CSV", ["report", file, "--format", "csv", "--only", "verdicts"]).out, newline=""), strict=True))
+    check(len({len(r) for r in rows}) == 1 and len(rows) == 2 and dict(zip(*rows))["verdict"] == verdicts[0] and float(dict(zip(*rows))["p_adjusted"]) == p, f"verdicts as CSV: {rows}")
+    good("a report as Markdown", ["report", file, "--format", "markdown"], rf"\| srht \| identity \|.*\| {verdicts[0]} \|", r"\|:--\|", "Results file [0-9a-f]{12}; build")
+    good("a report as LaTeX", ["report", file, "--format", "latex"], r"\A% needs \\usepackage{booktabs}", r"\\toprule", rf"srht & identity & .*{verdicts[0]}", "Results file [0-9a-f]{12}; build")
+    # export: every column of /cells and of /stats, every number of every metric
+    def exported(what, *more):
+        return list(csv.DictReader(io.StringIO(good("an export", ["export", file, "--what", what, *more]).out, newline=""), strict=True))
+    rows = exported("cells")
+    check(set(own) <= set(rows[0]) and len(rows) == len(arms) and all(str(r[n]) == str(own[n][i]) or float(r[n]) == float(own[n][i]) for i, r in enumerate(rows) for n in own), f"exported cells: {rows[0]}")
+    check(set(stats) <= set(exported("comparisons")[0]), f"exported comparisons have {stats}")
+    rows = exported("values")
+    wanted = {(own["arm"][c], own["layer"][c], own["seed"][c], documents[j], h, m): x[c, j, h] for m, x in metrics.items() for c in range(len(arms)) for j in range(x.shape[1]) for h in range(x.shape[2])
+              if not np.isnan(x[c, j, h])}
+    got = {(r["arm"], int(r["layer"]), int(r["seed"]), r["document_name"], int(r["head"]), r["metric"]): float(r["value"]) for r in rows}
+    check(got == wanted and len(rows) == len(wanted), f"exported values: {len(rows)} of {len(wanted)}")
+    a = good("an export to a file", ["export", file, "--what", "arms", "-o", "arms.csv"])
+    with open(os.path.join(WORK, "arms.csv"), encoding="utf-8", newline="") as f:
+        check(a.out == "" and f.read() == good("the same to stdout", ["export", file, "--what", "arms"]).out, "an export to a file is that to stdout")
+    for what in ("perplexity", "fits", "points", "parameters", "sources"):
+        check(len(exported(what)) == (what == "sources"), f"export of {what}")
+    bad("an export over its own file", ["export", file, "-o", file], 2, "the results file itself")
+    bad("an export into no folder", ["export", file, "-o", "nowhere/x.csv"], 1, "nowhere/x.csv")
+    a = gyre("export", file, "--what", "values", "-o", "small.csv", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
+    check(a.code == 1 and len(a.errors) == 1 and not os.path.exists(os.path.join(WORK, "small.csv")) and not unfinished(WORK), f"an export without room: {a.code} {a.err}")
+    # diff
+    good("a file against itself", ["diff", file, file], "the same, digest and all")
+    def differ(other, *more, code=1):
+        a = gyre("diff", file, other, "--json", *more)
+        check(a.code == code and len(a.errors) == code, f"diff {other} {more}: exit {a.code} {a.err}")
+        return tables(a.out)
+    other = os.path.join(WORK, "tables2")
+    good("another margin", ["run", path, "--out", other, "--set", "compare.0.margin={ratio: 1000.0}"])
+    of = differ(os.path.join(other, "results.h5"))
+    check([r["what"] for r in of["questions"]] == ["analysis plan"] and not of["only"] and of["counts"][1]["different"] == 0 and (verdicts[0] == "EQUIVALENT" or of["verdicts"][0]["b"] == "EQUIVALENT"), f"another margin: {of}")
+    good("fewer seeds", ["run", path, "--out", other, "--set", "seeds=2"])
+    of = differ(os.path.join(other, "results.h5"), "--rtol", "1e300")
+    check([r["name"] for r in of["only"]] == ["tiny, layer 0, arm srht, point bits=4, seed 2"] and of["only"][0]["only_in"] == "a" and of["counts"][0]["in_both"] == len(arms) - 1, f"fewer seeds: {of}")
+    changed = os.path.join(WORK, "changed.h5")  # two numbers changed, one by a billionth; the file's own digest made anew
+    with open(file, "rb") as f, open(changed, "wb") as g:
+        g.write(f.read()[:-72])
+    with h5py.File(changed, "r+") as f:
+        x = f["metrics/nmse"]
+        x[1, 2, 1] *= 1 + 1e-9
+        x[2, 3, 0] *= 1.5
+    good_digest(changed)
+    of = differ(changed)
+    worst = of["differences"]
+    check(of["counts"][1]["different"] == 2 and [r["place"] for r in worst] == ["document 3, head 0", "document 2, head 1"] and abs(worst[0]["relative"] - 1 / 3) < 1e-12 and worst[0]["column"] == "nmse", f"two changed numbers: {worst}")
+    check(float(worst[0]["a"]) == metrics["nmse"][2, 3, 0], f"numbers are told in full: {worst[0]}")
+    check(differ(changed, "--rtol", "1e-8")["counts"][1]["different"] == 1, "a relative tolerance")
+    check(differ(changed, "--rtol", "0.34", code=0)["result"][0]["same"] == 1, "a larger one")
+    check(differ(changed, "--atol", "1e3", code=0)["result"][0]["same"] == 1, "an absolute tolerance")
+    with h5py.File(changed, "r+") as f:
+        f.attrs.modify("schema_version", "2.0.0")
+    good_digest(changed)
+    bad("another MAJOR version", ["diff", file, changed], 1, "changed.h5 has schema version 2.0.0")
+
+
+def good_digest(path):
+    """Writes the stored digest of a changed results file anew, as gyre computes it."""
+    seal(path)
+    own = gyre("verify", "--digest", path).out.strip()
+    strip_seal(path)
+    with h5py.File(path, "r+") as f:
+        f.attrs.modify("content_sha256", own)
+    seal(path)
 
 
 def test_folders():

@@ -1017,7 +1017,7 @@ static void pareto_report(void **state)
     assert_int_equal(fclose(out), 0);
     const char *const expected[] = {
         "Pareto front of softmax_kl against total bits: smollm2-135m, arms that code K (11 pairs of arm and point from 4.000 to 6.016 bits, 4 without a value; exploratory",
-        "    two   quantizer=b   5.000  0.12",
+        "  two  quantizer=b  5.000  0.12",
         "on the front or within noise of it: one (2 of 3), two (2 of 3), three (1 of 2), five (3 of 3)\n",
         "on the front of nmse, dominated by softmax_kl: none\n",
     };

@@ -594,18 +594,18 @@ static void reporting(void **state)
     says(text, "text wiki.test.raw (sha256 173c87a53759); context 8, 5 chunks from number 2 on, 4 scored tokens of each, 20 in all");
     says(text, "engine libllama 0.5.0, CPU");
     assert_null(strstr(text, "comparable only"));
-    (void)snprintf(line, sizeof line, "x     bits=4   4.250  %.4f +- %.4f", t->perplexity[1].ppl, t->perplexity[1].ppl_error);
+    (void)snprintf(line, sizeof line, "x      bits=4        4.250  %.4f +- %.4f", t->perplexity[1].ppl, t->perplexity[1].ppl_error);
     says(text, line);
-    (void)snprintf(line, sizeof line, "exact         32.000  %.4f +- %.4f", t->perplexity[0].ppl, t->perplexity[0].ppl_error);
+    (void)snprintf(line, sizeof line, "exact               32.000  %.4f +- %.4f", t->perplexity[0].ppl, t->perplexity[0].ppl_error);
     says(text, line);
-    (void)snprintf(line, sizeof line, "y     bits=4   4.500  %.4f +- ", 0.5 * (t->perplexity[2].ppl + t->perplexity[3].ppl));
+    (void)snprintf(line, sizeof line, "y      bits=4        4.500  %.4f +- ", 0.5 * (t->perplexity[2].ppl + t->perplexity[3].ppl));
     says(text, line);
     (void)snprintf(line, sizeof line, "2 seeds, sd: PPL %.2g, nll 0.0014, KL %.2g", fabs(t->perplexity[3].ppl - t->perplexity[2].ppl) / sqrt(2.0),
                    fabs(t->perplexity[3].kl - t->perplexity[2].kl) / sqrt(2.0));
     says(text, line);
     says(text, "few: the model");
     says(text, "DESCRIPTIVE: too few chunks for verdicts");
-    says(text, "layer -; bits 4.250 vs 32.000; 5 chunks, 1 seeds; p not adjusted");
+    says(text, "  4.250        32.000  5 chunks, 1 seeds  paired_t  p not adjusted");
     says(text, "EQUIVALENT");
     says(text, "2 DESCRIPTIVE, 2 not judged");
     assert_null(strstr(text, "layer 0"));

@@ -328,7 +328,7 @@ static void crossed_bootstrap_limits(void **state)
 
 /* ---- error rates ---- */
 
-enum { RUNS = 1000, SHORT_RUNS = 200 };
+enum { RUNS = 1000, SHORT_RUNS = 100 };
 
 typedef struct rates {
     double rejects, at_margin, covers;
