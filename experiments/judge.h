@@ -68,7 +68,4 @@ gyre_status gyre_judge_many(gyre_desk *desk, gyre_error *err);       /* a column
 gyre_status gyre_judge_series(gyre_desk *desk, gyre_error *err);     /* value, in order */
 gyre_status gyre_judge_rank(gyre_desk *desk, gyre_error *err);       /* x and y */
 
-/* What is known to go wrong with a test in a sample of this shape, for people; "" where nothing is. Measured: docs/statistics.md. */
-const char *gyre_test_caution(const gyre_test_type *test, size_t seeds, size_t documents);
-
 #endif

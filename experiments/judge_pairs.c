@@ -6,6 +6,7 @@
 
 #include "experiments/judge.h"
 #include "results/foresee.h"
+#include "stats/caution.h"
 #include "stats/components.h"
 #include "stats/effect.h"
 #include "stats/power.h"

@@ -60,15 +60,6 @@ done:
 
 /* ---- one comparison ---- */
 
-const char *gyre_test_caution(const gyre_test_type *test, size_t seeds, size_t documents)
-{
-    static const char *const resampling[] = { "bootstrap", "bca", "crossed_bootstrap" };
-    for (size_t i = 0; i < sizeof resampling / sizeof *resampling; i++)
-        if (strcmp(test->name, resampling[i]) == 0 && (documents < 30 || (seeds > 1 && seeds < 30)))
-            return "too liberal below 30 documents (and, where there are seeds, 30 seeds): its p values are too small and its interval too short";
-    return "";
-}
-
 /* e to the x where differences are of logarithms: a factor. */
 static void add_difference(gyre_desk *d, const char *name, double x, double lo, double hi, const char *note)
 {

@@ -145,7 +145,7 @@ def test_matrix():
     refused(table("documents", ["document", "difference"], [("a", 1.0), ("b", 2.0), ("a", 3.0)]), [], 1, "line 4", "'a' is on line 2 already", "column 'seed'")
     refused(table("seeds", ["seed", "difference"], [("1", 1.0), ("2", 2.0)]), [], 1, "seeds cannot stand in for documents")
     refused(path, ["--test", "paired_t"], 1, "it takes one difference a document")
-    check("too liberal below 30 documents" in run(path, "--test", "crossed_bootstrap").stdout, "a bootstrap of four documents has its warning")
+    check("too liberal below 30 seeds or 30 documents" in run(path, "--test", "crossed_bootstrap").stdout, "a bootstrap of four documents has its warning")
 
 
 def test_unpaired():
@@ -271,6 +271,28 @@ def test_text():
     check(a.returncode == 0 and a.stderr == "", a.stderr)
     for line in ("difference                         0.148438 [0.0258973, 0.270978]", "p TOST                             0.0454216", "verdict                            EQUIVALENT"):
         check("  " + line in a.stdout, f"'{line}' in {a.stdout}")
+
+
+def test_caution():
+    """A bootstrap of few documents is allowed, and every report of it says what is wrong with it; a t is not warned of."""
+    config = os.path.join(WORK, "caution.yaml")
+    with open(config, "w") as f:
+        f.write("""experiment: caution
+source: {capture: data/smollm2-135m.h5, layers: [0]}
+arms:
+  sym:  {k: {chain: [dht], quantizer: {sym:  {bits: 4}}}}
+  asym: {k: {chain: [dht], quantizer: {asym: {bits: 4}}}}
+metrics: [nmse]
+compare:
+  - {arm: asym, against: sym, metric: nmse, test: TEST}
+""")
+    text = open(config).read()
+    for test, warned in (("bootstrap", True), ("bca", True), ("paired_t", False), ("sign_flip", False)):
+        path = os.path.join(WORK, test + ".yaml")
+        with open(path, "w") as f:
+            f.write(text.replace("TEST", test))
+        a = subprocess.run([GYRE, "run", path, "--out", os.path.join(WORK, test), "--quiet"], capture_output=True, text=True, cwd=os.environ.get("GYRE_SOURCE", "."))
+        check(a.returncode == 0 and (f"{test} is too liberal below 30 documents" in a.stdout) == warned, f"{test}, of 12 documents: {a.stdout}{a.stderr}")
 
 
 for name, test in list(globals().items()):
