@@ -7,7 +7,7 @@
 
 #include "experiments/json.h"
 
-enum { NAME = 64, WORD = 160, NOTE = 256 };
+enum { NAME = 160, WORD = 160, NOTE = 256 };
 
 struct gyre_finding {
     const char *section;
@@ -86,17 +86,16 @@ static void print_text(const gyre_finding *one)
     (void)printf("%s%s\n", one->note[0] != '\0' ? "   " : "", one->note);
 }
 
-/* `"name": `, blanks as underscores; `, ` in front of all but the first. */
+/* `"name": `, blanks as underscores; `, ` in front of all but the first. A name may be a column's, hence any text. */
 static void print_key(const char *name, bool first)
 {
-    if (!first) {
-        gyre_json_key(name);
-        return;
-    }
-    (void)putchar('"');
-    for (const char *p = name; *p != '\0'; p++)
-        (void)putchar(*p == ' ' ? '_' : *p);
-    (void)printf("\": ");
+    char key[NAME];
+    (void)snprintf(key, sizeof key, "%s", name);
+    for (char *p = key; *p != '\0'; p++)
+        *p = *p == ' ' ? '_' : *p;
+    (void)printf("%s", first ? "" : ", ");
+    gyre_json_text(key);
+    (void)printf(": ");
 }
 
 static void print_json(const gyre_finding *one, bool first)

@@ -79,7 +79,7 @@ static gyre_status add_friedman(gyre_desk *desk, const arms *a, double *mean_ran
         for (size_t j = i + 1; j < a->k; j++) {
             double p = NAN;
             GYRE_TRY(gyre_nemenyi_p(fabs(mean_rank[i] - mean_rank[j]), a->n, a->k, &p, err));
-            (void)snprintf(name, sizeof name, "%.24s - %.24s", a->names[i], a->names[j]);
+            (void)snprintf(name, sizeof name, "%.64s - %.64s", a->names[i], a->names[j]);
             gyre_found_number(f, name, p, "p");
         }
 done:
@@ -151,12 +151,12 @@ static gyre_status add_pairs(gyre_desk *desk, const arms *a, gyre_error *err)
     gyre_found_word(&desk->found, "correction", desk->correction->name, note);
     for (size_t i = 0; i < m; i++) {
         const pair *q = &pairs[i];
-        (void)snprintf(name, sizeof name, "%.24s - %.24s", a->names[q->one], a->names[q->other]);
+        (void)snprintf(name, sizeof name, "%.64s - %.64s", a->names[q->one], a->names[q->other]);
         gyre_found_interval(&desk->found, name, q->e.mean, q->j.lo, q->j.hi, gyre_verdict_name(gyre_verdict_of(&q->e, desk->goal, p[i], margin_p[i], desk->alpha)));
-        (void)snprintf(name, sizeof name, "p %.24s - %.24s", a->names[q->one], a->names[q->other]);
+        (void)snprintf(name, sizeof name, "p %.64s - %.64s", a->names[q->one], a->names[q->other]);
         gyre_found_number(&desk->found, name, p[i], "adjusted");
         if (desk->margin.declared) {
-            (void)snprintf(name, sizeof name, "margin p %.24s - %.24s", a->names[q->one], a->names[q->other]);
+            (void)snprintf(name, sizeof name, "margin p %.64s - %.64s", a->names[q->one], a->names[q->other]);
             gyre_found_number(&desk->found, name, margin_p[i], "adjusted");
         }
     }

@@ -207,8 +207,8 @@ static gyre_status choose_shape(const words *w, shape *out, gyre_error *err)
     if (asked == 1 && strcmp(w->test, "auto") != 0)
         GYRE_FAIL(GYRE_E_USAGE, "--test is for pairs: the other shapes have their own");
     bool margin = *out == gyre_judge_pairs || *out == gyre_judge_unpaired || *out == gyre_judge_series || *out == gyre_judge_components || *out == gyre_judge_many;
-    if (w->margin != NULL && !margin)
-        GYRE_FAIL(GYRE_E_USAGE, "--margin says nothing about this table");
+    if (w->margin != NULL && (!margin || (*out == gyre_judge_components && strncmp(w->margin, "ratio:", 6) != 0)))
+        GYRE_FAIL(GYRE_E_USAGE, "--margin says nothing about this table%s", *out == gyre_judge_components ? " but that logarithms are meant: ratio:FACTOR" : "");
     if ((w->lags != NULL || w->block != NULL) && *out != gyre_judge_series)
         GYRE_FAIL(GYRE_E_USAGE, "--lags and --block are for --series");
     if (strcmp(w->correction, "holm") != 0 && *out != gyre_judge_many)

@@ -202,6 +202,8 @@ def test_many():
         close(pairs["p_" + key], largest, f"Holm of {key}")
     bh = judge(path, "--many", "--correction", "bh")["paired_t_tests"]
     close(bh["p_" + order[-1]], single[order[-1]], "BH of the largest")
+    odd = judge(table("odd", ['"a ""b"""', "c"], [[r[0], r[1]] for r in S4]), "--many")
+    check(set(odd["mean_ranks"]) == {'a_"b"', "c"}, f"names of columns may be any text: {odd['mean_ranks']}")
     refused(table("onearm", ["document", "m1"], [("a", 1.0), ("b", 2.0)]), ["--many"], 1, "at least 2 arms")
 
 
@@ -259,7 +261,7 @@ def test_bad_tables():
     for args, word in ((["--margin", "0.1"], "abs:NUMBER"), (["--margin", "ratio:0.9"], "not above 1"), (["--margin", "abs:-1"], "not above 0"), (["--alpha", "0.7"], "between 0 and 0.5"),
                        (["--test", "wilcoxn"], "did you mean wilcoxon"), (["--goal", "not_worse"], "needs a --margin"), (["--goal", "beter"], "--goal beter"), (["--rank", "--many"], "name one"),
                        (["--rank", "--test", "sign"], "--test is for pairs"), (["--lags", "3"], "for --series"), (["--column", "amr=x"], "roles are"), (["--seed", "-1"], "whole number"),
-                       (["--many", "--correction", "bonferroni"], "--correction bonferroni"), (["--binary", "--margin", "abs:1"], "says nothing")):
+                       (["--many", "--correction", "bonferroni"], "--correction bonferroni"), (["--binary", "--margin", "abs:1"], "says nothing"), (["--components", "--margin", "abs:1"], "says nothing")):
         refused(good, args, 2, word)
     refused(good, ["another"], 2, "one word too many")
     a = subprocess.run([GYRE, "judge"], capture_output=True, text=True)
