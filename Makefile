@@ -1,7 +1,8 @@
 # make demo    install what is missing, build, run the demonstration, draw its figures
 # make check   install what is missing, build, run every test (release, sanitizers, clang, thread sanitizer, valgrind)
 # make test    the developer's loop: build and the quick tests (not those that run models)
-.PHONY: all demo check test clean
+# make check-stats   error rates of the whole program, by thousands of campaigns whose truth is known (minutes): the table of docs/statistics.md
+.PHONY: all demo check check-stats test clean
 
 all:
 	cmake --preset release >/dev/null
@@ -18,6 +19,11 @@ demo:
 check:
 	scripts/setup --check
 	scripts/check
+
+check-stats:
+	cmake --preset release >/dev/null
+	cmake --build --preset release --target null_campaigns
+	build/tests/null_campaigns --jobs $$(nproc)
 
 test: all
 	ctest --preset release --no-tests=error -LE "slow|engine" -j2

@@ -97,6 +97,25 @@ static const gyre_verb verbs[] = {
      "Arms that both files have, of the same model file, are joined by name, grid point and codec; docs/statistics.md says what the intervals mean.\n"
      "example: gyre order out/demo/results.h5 out/perplexity/results.h5\n",
      gyre_verb_order},
+    {"judge", "the statistics, on a table of your own",
+     "gyre judge TABLE.csv [--test NAME] [--margin abs:SIZE|ratio:FACTOR] [--goal equivalent|not_worse] [--alpha A] [--seed N] [--column ROLE=NAME]... [--json]\n"
+     "gyre judge TABLE.csv --unpaired | --binary | --many | --series | --rank | --components\n"
+     "  columns       arm and against (or difference); document and seed where there are several rows of either: every combination once\n"
+     "  --test NAME   auto (default: by the shape), paired_t, crossed, wilcoxon, sign, sign_flip, bootstrap, bca, crossed_bootstrap\n"
+     "  --margin M    differences that do not matter: abs:0.01 in the table's unit, or ratio:1.05 (logarithms are compared then)\n"
+     "  --goal G      what the margin is for: equivalent (default), or not_worse\n"
+     "  --alpha A     level (default 0.05)\n"
+     "  --seed N      of resampling (default 0); --resamples N how many, where the shape lets one choose\n"
+     "  --column R=N  the column of role R is called N\n"
+     "  --unpaired    columns value and group: Welch's t, or one-way analysis of variance for more than two\n"
+     "  --binary      columns arm and against of 0 and 1: McNemar\n"
+     "  --many        a column an arm, a row a document: Friedman, Nemenyi, analysis of variance, paired tests adjusted by --correction holm, bh or by\n"
+     "  --series      column value, in order: autocorrelation, Newey-West with --lags N, blocks of --block N\n"
+     "  --rank        columns x and y: Spearman and Kendall\n"
+     "  --components  columns value (or arm and against) and any of seed, document, layer, head: variance components\n"
+     "  --json        the same for programs\n"
+     "example: gyre judge data/judge.csv --margin ratio:1.05\n",
+     gyre_verb_judge},
     {"verify", "check a results, cell or capture file",
      "gyre verify FILE.h5 [--digest]\n  --digest      prints the scientific digest alone on a line\nexample: gyre verify --digest data/smollm2-135m.h5\n", gyre_verb_verify},
 };

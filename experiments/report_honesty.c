@@ -5,6 +5,7 @@
 #include "experiments/report_parts.h"
 #include "results/foresee.h"
 #include "results/registration.h"
+#include "stats/caution.h"
 
 gyre_status gyre_report_registration(const gyre_table *t, gyre_book *book, gyre_error *err)
 {
@@ -41,10 +42,14 @@ static bool foretold(const gyre_comparison *c)
 void gyre_report_judging(const gyre_table *t, const gyre_comparison *c, char *text, size_t size)
 {
     char foreseen[GYRE_FORESEEN_TEXT] = "";
+    const gyre_test_type *test = gyre_test_find(c->test);
+    const char *caution = test != NULL ? gyre_test_caution(test, c->n_seeds, c->n_documents) : "";
     bool published = c->published[0] != '\0', predicts = c->predicts[0] != '\0';
     if (strcmp(c->verdict, "INCONCLUSIVE") == 0)
         gyre_foreseen_text(c, "could have seen", gyre_unit_word(&t->sources[c->source]), foreseen);
-    (void)snprintf(text, size, "%s%s%s%s%s%s%s%s%s", foreseen[0] != '\0' ? "; " : "", foreseen, published ? "; published: " : "", c->published, predicts ? "; foretold " : "", c->predicts,
+    int warned = caution[0] != '\0' ? snprintf(text, size, "; %s is %s", c->test, caution) : 0;
+    size_t used = warned > 0 && (size_t)warned < size ? (size_t)warned : 0;
+    (void)snprintf(text + used, size - used, "%s%s%s%s%s%s%s%s%s", foreseen[0] != '\0' ? "; " : "", foreseen, published ? "; published: " : "", c->published, predicts ? "; foretold " : "", c->predicts,
                    predicts ? foretold(c) ? ": as it came" : ": it did not come" : "", c->exploratory ? "; exploratory: " : "", c->exploratory ? c->exploratory_why : "");
 }
 

@@ -69,6 +69,7 @@ gyre_status gyre_verb_export(int argc, char **argv, const gyre_context *context,
 gyre_status gyre_verb_diff(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_figures(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_order(int argc, char **argv, const gyre_context *context, gyre_error *err);
+gyre_status gyre_verb_judge(int argc, char **argv, const gyre_context *context, gyre_error *err);
 gyre_status gyre_verb_verify(int argc, char **argv, const gyre_context *context, gyre_error *err);
 
 #endif
