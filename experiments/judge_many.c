@@ -147,7 +147,7 @@ static gyre_status add_pairs(gyre_desk *desk, const arms *a, gyre_error *err)
     GYRE_NEW(&margin_p, m);
     GYRE_TRY(judge_pairs(desk, a, pairs, p, margin_p, err));
     desk->found.section = "paired t tests";
-    (void)snprintf(note, sizeof note, "over %zu pairs", m);
+    (void)snprintf(note, sizeof note, "over %zu pairs%s", m, desk->ratio ? "; differences are of natural logarithms" : "");
     gyre_found_word(&desk->found, "correction", desk->correction->name, note);
     for (size_t i = 0; i < m; i++) {
         const pair *q = &pairs[i];

@@ -177,7 +177,7 @@ done:
 static const gyre_sheet_column word_columns[] = {
     {.name = "claim", .kind = GYRE_SHEET_WORD},          {.name = "by its rule", .kind = GYRE_SHEET_WORD},  {.name = "as predicted", .kind = GYRE_SHEET_COUNT},
     {.name = "contradict", .kind = GYRE_SHEET_COUNT},    {.name = "undecided", .kind = GYRE_SHEET_COUNT},   {.name = "controls", .kind = GYRE_SHEET_COUNT},
-    {.name = "says", .kind = GYRE_SHEET_WORD},           {.name = "what contradicts", .kind = GYRE_SHEET_WORD}, {.name = "not decidable here", .kind = GYRE_SHEET_WORD},
+    {.name = "says", .where = GYRE_SHEET_BELOW},         {.name = "what contradicts", .where = GYRE_SHEET_BELOW}, {.name = "not decidable here", .where = GYRE_SHEET_BELOW},
 };
 
 enum { NAMED = 3 }; /* of the parts that contradict */

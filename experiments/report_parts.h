@@ -20,6 +20,10 @@ const char *gyre_report_leak_of_arm(const gyre_table *table, size_t source, cons
 /* Model sources: what was run, and the perplexity of every arm; nothing where there are none. */
 gyre_status gyre_report_perplexity(const gyre_table *table, gyre_book *book, gyre_error *err);
 
+/* Lines of the head: how many comparisons there are of each verdict; what became of the canaries, and first of all which one failed. */
+void gyre_report_verdict_counts(const gyre_table *table, gyre_book *book);
+void gyre_report_canary_counts(const gyre_table *table, gyre_book *book);
+
 /* Comparisons and their verdicts, a table for each source. */
 gyre_status gyre_report_verdicts(const gyre_table *table, gyre_book *book, gyre_error *err);
 

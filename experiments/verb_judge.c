@@ -77,7 +77,7 @@ void gyre_desk_judgement(gyre_desk *d, const char *test, const char *remark, con
     gyre_findings *f = &d->found;
     double margin_p = d->goal == GYRE_GOAL_NOT_WORSE ? j->p_not_worse : j->tost_p;
     gyre_found_word(f, "test", test, remark);
-    (void)snprintf(note, sizeof note, "interval at confidence %g; below 0 speaks for the arm", 1.0 - d->alpha);
+    (void)snprintf(note, sizeof note, "%sinterval at confidence %g; below 0 speaks for the arm", d->ratio ? "of natural logarithms; " : "", 1.0 - d->alpha);
     add_difference(d, "difference", e->mean, j->lo, j->hi, note);
     gyre_found_number(f, "standard error", e->se, "");
     gyre_found_number(f, "degrees of freedom", e->df, "");
@@ -90,10 +90,12 @@ void gyre_desk_judgement(gyre_desk *d, const char *test, const char *remark, con
         gyre_found_number(f, "p TOST", j->tost_p, "against a difference outside the margin");
         gyre_found_number(f, "p not worse", j->p_not_worse, "against worse by the margin or more");
     }
-    (void)snprintf(note, sizeof note, "the edge of symmetric margins that pass TOST at %g; chosen after the fact it proves nothing", d->alpha);
-    gyre_found_number(f, "smallest margin", j->smallest_margin, note);
+    double smallest = d->goal != GYRE_GOAL_NOT_WORSE ? j->smallest_margin : j->inner_hi < 0.0 ? 0.0 : j->inner_hi;
+    (void)snprintf(note, sizeof note, "%s at %g; chosen after the fact it proves nothing",
+                   d->goal != GYRE_GOAL_NOT_WORSE ? "the edge of symmetric margins that pass TOST" : smallest > 0.0 ? "the edge of margins that are passed as not worse" : "any margin is passed as not worse", d->alpha);
+    gyre_found_number(f, "smallest margin", smallest, note);
     if (d->ratio)
-        gyre_found_number(f, "smallest margin as a ratio", exp(j->smallest_margin), "");
+        gyre_found_number(f, "smallest margin as a ratio", exp(smallest), "");
     gyre_found_word(f, "verdict", gyre_verdict_name(gyre_verdict_of(e, d->goal, j->p, margin_p, d->alpha)), e->degenerate ? "all differences are one number: nothing was tested" : "");
 }
 

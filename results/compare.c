@@ -88,7 +88,13 @@ done:
     return st;
 }
 
-/* Of goal not_worse the p value of the margin is the one-sided one, and the margin needed is where its interval ends. */
+/* What a margin is at least, of this goal. Not worse: where the one-sided interval ends, and 0, any margin, where that is below 0. */
+static double margin_needed(const gyre_judgement *j, gyre_goal goal)
+{
+    return goal != GYRE_GOAL_NOT_WORSE ? j->smallest_margin : j->inner_hi < 0.0 ? 0.0 : j->inner_hi;
+}
+
+/* Of goal not_worse the p value of the margin is the one-sided one. */
 static gyre_status store(gyre_table *table, gyre_comparison *c, const gyre_estimate *e, const gyre_judgement *j, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -102,7 +108,7 @@ static gyre_status store(gyre_table *table, gyre_comparison *c, const gyre_estim
     c->ci_high = j->hi;
     c->p = j->p;
     c->p_tost = goal == GYRE_GOAL_NOT_WORSE ? j->p_not_worse : j->tost_p;
-    c->margin_needed = goal == GYRE_GOAL_NOT_WORSE ? j->inner_hi : j->smallest_margin;
+    c->margin_needed = margin_needed(j, goal);
     c->status = e->degenerate ? DEGENERATE : OK;
     if (e->degenerate)
         GYRE_TRY(gyre_table_printf(table, &c->reason, err, "all differences between %s and %s are %g: no spread, so nothing was tested", c->arm,

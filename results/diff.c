@@ -167,7 +167,7 @@ static void count(gyre_diffs *d, gyre_diff_tally *t, double relative)
 /* What a row is named by, where it lies, and what may differ between equal runs. */
 static bool left_out(const gyre_schema_row *row, unsigned minor)
 {
-    static const char *const not_compared[] = {"/cells/key", "/timing/wall_s", "/fits/cell", "/fits/parameters_offset", "/fits/points_offset", "/stats/verdict", NULL};
+    static const char *const not_compared[] = {"/cells/key", "/cells/codec_k", "/cells/codec_v", /* compare_codecs */ "/timing/wall_s", "/fits/cell", "/fits/parameters_offset", "/fits/points_offset", "/stats/verdict", NULL};
     for (size_t i = 0; not_compared[i] != NULL; i++)
         if (strcmp(row->path, not_compared[i]) == 0)
             return true;
@@ -218,6 +218,24 @@ static void compare_metric(gyre_diffs *d, const gyre_diff_row *a, const gyre_dif
         }
     if (worst.relative > 0.0)
         remember(d, &worst);
+}
+
+/* Of the same numbers another canonical text is the same codec in other words: told, and no difference. Else it may be why they differ. */
+static void compare_codecs(gyre_diffs *d, const gyre_diff_row *a, const gyre_diff_row *b, bool same_numbers, gyre_diff_tally *tally)
+{
+    const gyre_cell *x = &a->side->table->cells[a->place], *y = &b->side->table->cells[b->place];
+    const char *const texts[2][2] = {{x->codec_k, y->codec_k}, {x->codec_v, y->codec_v}}, *const columns[2] = {"codec_k", "codec_v"};
+    for (size_t k = 0; k < 2; k++) {
+        bool same = strcmp(texts[k][0], texts[k][1]) == 0;
+        const gyre_difference found = {.a = *a, .b = *b, .column = columns[k], .x = NAN, .y = NAN, .relative = INFINITY, .text_a = texts[k][0], .text_b = texts[k][1]};
+        count(d, tally, same || same_numbers ? 0.0 : INFINITY);
+        if (!same && !same_numbers)
+            remember_exact(d, &found);
+        else if (!same && d->codecs[k].rows++ == 0) {
+            d->codecs[k] = found;
+            d->codecs[k].rows = 1;
+        }
+    }
 }
 
 static void compare_values(gyre_diffs *d, const gyre_diff_row *a, const gyre_diff_row *b)
@@ -300,10 +318,13 @@ static void only_one(gyre_diffs *d, const gyre_diff_row *row, size_t which, gyre
 
 static void both(gyre_diffs *d, const gyre_diff_row *a, const gyre_diff_row *b, gyre_diff_tally *tally)
 {
+    size_t before = tally->beyond + d->tallies[GYRE_DIFF_VALUES].beyond;
     tally->joined++;
     compare_columns(d, a, b, tally);
-    if (a->owner == GYRE_SCHEMA_CELLS)
+    if (a->owner == GYRE_SCHEMA_CELLS) {
         compare_values(d, a, b);
+        compare_codecs(d, a, b, tally->beyond + d->tallies[GYRE_DIFF_VALUES].beyond == before, tally);
+    }
     if (a->owner == GYRE_SCHEMA_FITS)
         compare_fit(d, a, b);
     if (a->owner == GYRE_SCHEMA_COMPARISONS)

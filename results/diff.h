@@ -4,7 +4,8 @@
  *
  * Rows are joined by what they are, not by their place: a cell by source, layer, arm, point and seed, a comparison by source, arms, metric and point, a pass by source, arm, point and seed, a fit
  * by its cell, stream and head. Of joined rows every column of the schema that both versions have is compared, of cells every number of every metric, of fits every parameter and point: real
- * numbers within the tolerance, all else exactly. Listed apart, and no difference: build, machine, times, keys of cells. Files answer different questions where metrics, data digests, the campaign
+ * numbers within the tolerance, all else exactly. Listed apart, and no difference: build, machine, times, keys of cells, and the canonical text of a codec where all numbers of its cell are the
+ * same (a newer program may spell out more). Files answer different questions where metrics, data digests, the campaign
  * seed or the analysis plan differ; that is said, and is a difference.
  *
  * What it is not: a test. That two runs differ by less than a tolerance says nothing about arms (docs/statistics.md does).

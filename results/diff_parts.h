@@ -57,6 +57,7 @@ typedef struct gyre_diffs {
     size_t n_only;
     gyre_difference verdicts[GYRE_DIFF_SHOWN];
     size_t n_verdicts;   /* of all */
+    gyre_difference codecs[2]; /* of k and v: the first cell whose canonical text changed and whose numbers did not; rows: how many */
     size_t other_keys;   /* cells of the same name, computed by other code or from other data */
 } gyre_diffs;
 

@@ -252,6 +252,13 @@ static gyre_status provenance(const gyre_diffs *d, gyre_book *book, gyre_error *
         else
             pair(s, gyre_schema_name(row), number[0], number[1]);
     }
+    for (size_t k = 0; k < 2; k++)
+        if (d->codecs[k].rows > 0) {
+            char name[NAME_TEXT], what[NAME_TEXT + 128];
+            gyre_diff_name(&d->codecs[k].a, name, sizeof name);
+            (void)snprintf(what, sizeof what, "%s of %zu cells whose numbers are the same, the first: %s", d->codecs[k].column, d->codecs[k].rows, name);
+            pair(s, what, d->codecs[k].text_a, d->codecs[k].text_b);
+        }
     if (d->other_keys > 0)
         gyre_sheet_note(s, "%zu cells of the same name have another key: other code, other data or another codec", d->other_keys);
     GYRE_TRY(gyre_sheet_close(s, err));

@@ -50,7 +50,9 @@ void gyre_foreseen_text(const gyre_comparison *c, const char *verb, const char *
     bool seeds = !isnan(c->seeds_needed), documents = !isnan(c->documents_needed);
     char *at = text + n;
     size_t room = GYRE_FORESEEN_TEXT - (size_t)n;
-    if (seeds && documents)
+    if (c->power >= GYRE_POWER_WANTED) /* fewer would do, which nobody asks of a sample that is there */
+        (void)snprintf(at, room, "; enough for the margin (power %.2f where there is no difference)", c->power);
+    else if (seeds && documents)
         (void)snprintf(at, room, "; for the margin: %.0f seeds or %.0f %ss", c->seeds_needed, c->documents_needed, unit);
     else if (seeds)
         (void)snprintf(at, room, "; for the margin: %.0f seeds", c->seeds_needed);

@@ -22,7 +22,7 @@ gyre_status gyre_foresee(const struct gyre_design *design, gyre_comparison *comp
 
 enum { GYRE_FORESEEN_TEXT = 192 };
 
-/* "could have seen x1.12 with power 0.8; for the margin: 24 seeds or 60 documents"; `verb`: "could have seen" or "sees"; unit: "document". "" where nothing is known. */
+/* "could have seen x1.12 with power 0.8; for the margin: 24 seeds or 60 documents", or "; enough for the margin (power 0.97 where there is no difference)"; `verb`: "could have seen" or "sees"; unit: "document". "" where nothing is known. */
 void gyre_foreseen_text(const gyre_comparison *comparison, const char *verb, const char *unit, char text[GYRE_FORESEEN_TEXT]);
 
 #endif

@@ -230,7 +230,7 @@ const gyre_schema_row gyre_schema[] = {
     STATS(p_adjusted, REAL, "1", "two-sided p, adjusted", "NaN where DESCRIPTIVE"),
     STATS(p_tost, REAL, "1", "p of equivalence (TOST)", "of goal `not_worse` the one-sided p; NaN without a margin"),
     STATS(p_tost_adjusted, REAL, "1", "p of equivalence, adjusted", "NaN without a margin, and where DESCRIPTIVE"),
-    STATS(margin_needed, REAL, "1", "smallest symmetric margin that passes TOST at alpha", "on the scale of the estimate; of goal `not_worse` the upper end of the 1 - 2 alpha interval"),
+    STATS(margin_needed, REAL, "1", "smallest symmetric margin that passes TOST at alpha", "on the scale of the estimate; of goal `not_worse` the upper end of the 1 - 2 alpha interval, 0 where that is below 0: any margin"),
     STATS(verdict, TEXT, NULL, "verdict", "`EQUIVALENT`, `BETTER`, `NOT_WORSE`, `WORSE`, `INCONCLUSIVE`, or `DESCRIPTIVE` where the source is; empty unless OK"),
     STATS(worst_layer, U32, "1", "the layer with the largest difference either way", "the model's number; 4294967295 of a model source, which has none"),
     STATS(worst_estimate, REAL, "1", "mean difference of that layer", "NaN where there is none"),

@@ -41,7 +41,8 @@ typedef enum gyre_sheet_kind {
     GYRE_SHEET_CHANGE    /* 0.20 -> 0.10 (x0.5) */
 } gyre_sheet_kind;
 
-typedef enum gyre_sheet_where { GYRE_SHEET_EVERYWHERE = 0, GYRE_SHEET_PRINTED, GYRE_SHEET_DATA } gyre_sheet_where;
+/* BELOW: everywhere, but in text on an indented line of its own under the row, its name in front; long words would make every row wrap. */
+typedef enum gyre_sheet_where { GYRE_SHEET_EVERYWHERE = 0, GYRE_SHEET_PRINTED, GYRE_SHEET_DATA, GYRE_SHEET_BELOW } gyre_sheet_where;
 
 typedef struct gyre_sheet_column {
     const char *name;   /* blanks become underscores in data; lives as long as the sheet */

@@ -9,7 +9,7 @@
 
 #include "results/sheet_parts.h"
 
-enum { FLOATS = 16 };
+enum { FLOATS = 16, BELOW = 6 };
 
 /* ---- columns ---- */
 
@@ -90,6 +90,22 @@ static size_t column_width(const gyre_sheet *s, size_t column)
     return most;
 }
 
+/* What stands under the row of cells from `first` on. */
+static void put_below(const gyre_sheet *s, const bool *shown, size_t first, FILE *out)
+{
+    char number[GYRE_SHEET_NUMBER];
+    for (size_t c = 0; c < s->n_columns; c++) {
+        const gyre_sheet_cell *cell = &s->cells[first + c];
+        if (!shown[c] || s->columns[c].where != GYRE_SHEET_BELOW || cell->rest || !has_content(cell))
+            continue;
+        put_blanks(BELOW, out);
+        put_text(s->columns[c].name, out);
+        put_text(": ", out);
+        put_text(gyre_sheet_cell_text(&s->columns[c], cell, number), out);
+        (void)fputc('\n', out);
+    }
+}
+
 static void print_text(const gyre_sheet *s, const bool *shown, FILE *out)
 {
     size_t width[GYRE_SHEET_COLUMNS], behind = 2;
@@ -101,7 +117,7 @@ static void print_text(const gyre_sheet *s, const bool *shown, FILE *out)
     for (size_t c = 0; c < s->n_columns; c++) {
         width[c] = column_width(s, c);
         name_text(&s->columns[c], name, sizeof name);
-        if (shown[c])
+        if (shown[c] && s->columns[c].where != GYRE_SHEET_BELOW)
             put_column(name, width[c], right(&s->columns[c]), &behind, out);
     }
     (void)fputc('\n', out);
@@ -112,11 +128,12 @@ static void print_text(const gyre_sheet *s, const bool *shown, FILE *out)
             if (cell->rest && cell->text != NULL) {
                 put_blanks(behind, out);
                 put_text(cell->text, out);
-            } else if (!cell->rest && shown[c]) {
+            } else if (!cell->rest && shown[c] && s->columns[c].where != GYRE_SHEET_BELOW) {
                 put_column(gyre_sheet_cell_text(&s->columns[c], cell, number), width[c], right(&s->columns[c]), &behind, out);
             }
         }
         (void)fputc('\n', out);
+        put_below(s, shown, i, out);
     }
     for (size_t i = 0; i < s->n_notes; i++) {
         put_text(s->notes[i], out);

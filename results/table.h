@@ -115,7 +115,7 @@ typedef struct gyre_comparison {
     double df, sd_seed, sd_document;
     double p, p_adjusted;             /* two-sided */
     double p_tost, p_tost_adjusted;   /* NaN without a margin */
-    double margin_needed;             /* the smallest symmetric margin that would pass TOST at alpha, same scale as estimate */
+    double margin_needed;             /* the smallest margin that would pass at alpha, same scale as estimate; 0: any (goal not_worse) */
     const char *verdict;              /* EQUIVALENT, BETTER, WORSE, INCONCLUSIVE, or DESCRIPTIVE where the source is; "" unless OK */
     uint32_t worst_layer;             /* layer with the largest |estimate|; UINT32_MAX of a MODEL, which has none: worst_* are NaN */
     double worst_estimate, worst_low, worst_high;

@@ -838,6 +838,21 @@ def test_tables():
     good("fewer seeds", ["run", path, "--out", other, "--set", "seeds=2"])
     of = differ(os.path.join(other, "results.h5"), "--rtol", "1e300")
     check([r["name"] for r in of["only"]] == ["tiny, layer 0, arm srht, point bits=4, seed 2"] and of["only"][0]["only_in"] == "a" and of["counts"][0]["in_both"] == len(arms) - 1, f"fewer seeds: {of}")
+    changed = os.path.join(WORK, "spelt.h5")  # the canonical text of two codecs, of the second a number too
+    with open(file, "rb") as f, open(changed, "wb") as g:
+        g.write(f.read()[:-72])
+    with h5py.File(changed, "r+") as f:
+        f["cells/codec_k"][1] = f["cells/codec_k"].asstr()[1] + ";more=said"
+    good_digest(changed)
+    of = differ(changed, code=0)
+    check(of["result"][0]["same"] == 1 and not of["texts"] and of["counts"][0]["different"] == 0, f"a codec in other words is the same: {of}")
+    check(any(r["what"].startswith("codec_k of 1 cells whose numbers are the same, the first: tiny, layer 0") and r["b"] == r["a"] + ";more=said" for r in of["provenance"]), f"and is told: {of['provenance']}")
+    strip_seal(changed)
+    with h5py.File(changed, "r+") as f:
+        f["metrics/nmse"][1, 0, 0] *= 2
+    good_digest(changed)
+    of = differ(changed)
+    check([r["column"] for r in of["texts"]] == ["codec_k"] and of["counts"][0]["different"] == 1 and not any(r["what"].startswith("codec") for r in of["provenance"]), f"where a number differs, so does the codec: {of}")
     changed = os.path.join(WORK, "changed.h5")  # two numbers changed, one by a billionth; the file's own digest made anew
     with open(file, "rb") as f, open(changed, "wb") as g:
         g.write(f.read()[:-72])

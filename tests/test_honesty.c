@@ -461,6 +461,17 @@ static void as_asked(void **state)
     assert_string_equal(t->comparisons[2].verdict, "NOT_WORSE"); /* 0.0125 +- 0.003 is below 0.05 */
     assert_string_equal(t->comparisons[0].verdict, "WORSE");     /* 0.25 above */
     assert_string_equal(t->comparisons[1].verdict, "EQUIVALENT");
+    double needed = t->comparisons[2].margin_needed;
+    assert_true(needed > t->comparisons[2].estimate && needed < t->comparisons[2].ci_high); /* the one-sided end lies within the two-sided interval */
+    gyre_table_free(t);
+    t = planned();
+    t->comparisons[0].goal = "not_worse";
+    const char *arm = t->comparisons[0].arm;
+    t->comparisons[0].arm = t->comparisons[0].against;
+    t->comparisons[0].against = arm;
+    OK(gyre_compare(t, &error));
+    assert_string_equal(t->comparisons[0].verdict, "BETTER");
+    assert_true(t->comparisons[0].ci_high < 0.0 && fabs(t->comparisons[0].margin_needed) <= 0.0); /* what is better passes any margin */
     gyre_table_free(t);
 }
 
@@ -490,6 +501,12 @@ static void foreseen(void **state)
     char wanted[GYRE_FORESEEN_TEXT];
     (void)snprintf(wanted, sizeof wanted, "could have seen x%.3g with power 0.8; for the margin: %zu seeds", exp(c.mde), seeds - 1);
     assert_int_equal(strncmp(text, wanted, strlen(wanted)), 0);
+    const gyre_design wide = { 1000, 1000, design.sd_seed, design.sd_document, design.sd_residual };
+    OK(gyre_foresee(&wide, &c, &error));
+    assert_true(c.power > 0.8 && c.seeds_needed < 1000.0);
+    gyre_foreseen_text(&c, "sees", "document", text);
+    (void)snprintf(wanted, sizeof wanted, "sees x%.3g with power 0.8; enough for the margin (power %.2f where there is no difference)", exp(c.mde), c.power); /* not how many fewer would do */
+    assert_string_equal(text, wanted);
     const gyre_design unknown = { 8, 12, NAN, NAN, NAN };
     OK(gyre_foresee(&unknown, &c, &error));
     assert_true(isnan(c.mde) && isnan(c.power) && isnan(c.seeds_needed) && isnan(c.documents_needed));

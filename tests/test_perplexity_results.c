@@ -605,7 +605,7 @@ static void reporting(void **state)
     says(text, line);
     says(text, "few: the model");
     says(text, "DESCRIPTIVE: too few chunks for verdicts");
-    says(text, "  4.250        32.000  5 chunks, 1 seeds  paired_t  p not adjusted");
+    says(text, "  4.250        32.000  5      1  paired_t\n      note: p not adjusted");
     says(text, "EQUIVALENT");
     says(text, "2 DESCRIPTIVE, 2 not judged");
     assert_null(strstr(text, "layer 0"));
@@ -616,7 +616,8 @@ static void reporting(void **state)
     text = report_of(at("report.h5"));
     says(text, "texts a.txt (sha256 aaaaaaaaaaaa), b.txt (sha256 bbbbbbbbbbbb); context 8");
     says(text, "PPL is comparable only on the same text");
-    says(text, "2 texts, 1 seeds");
+    says(text, "verdicts (n: texts)");
+    says(text, "  2      1  paired_t");
     free(text);
     gyre_table_free(t);
 }

@@ -353,6 +353,36 @@ static void kinds(void **state)
     }
 }
 
+/* Words that stand below their row in text are a column elsewhere. */
+static void below(void **state)
+{
+    (void)state;
+    static const gyre_sheet_column of[] = { { "who", NULL, GYRE_SHEET_WORD, 0, GYRE_SHEET_EVERYWHERE }, { "note", NULL, GYRE_SHEET_WORD, 0, GYRE_SHEET_BELOW }, { "n", NULL, GYRE_SHEET_COUNT, 0, GYRE_SHEET_EVERYWHERE } };
+    static const gyre_sheet_format formats[] = { GYRE_SHEET_TEXT, GYRE_SHEET_MARKDOWN, GYRE_SHEET_CSV };
+    static const char *const wanted[] = { "  who   n\n  one   1\n      note: why this is so\n  two  20\n  SKIPPED: a reason\n", "| one | why this is so | 1 |\n| two |  | 20 |\n", "who,note,n\r\none,why this is so,1\r\ntwo,,20\r\n,,\r\n" };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+        gyre_book *book = NULL;
+        gyre_sheet *s = NULL;
+        CHECK_OK(gyre_book_open(f, formats[i], NULL, NULL, &book, &error), &error);
+        CHECK_OK(gyre_sheet_open(book, "below", of, sizeof of / sizeof *of, &s, &error), &error);
+        gyre_sheet_word(s, "one");
+        gyre_sheet_word(s, "why this is so");
+        gyre_sheet_number(s, 1.0);
+        gyre_sheet_word(s, "two");
+        gyre_sheet_word(s, "");
+        gyre_sheet_number(s, 20.0);
+        gyre_sheet_rest(s, "SKIPPED: a reason");
+        CHECK_OK(gyre_sheet_close(s, &error), &error);
+        gyre_book_free(book);
+        (void)fclose(f);
+        says(text, wanted[i]);
+        free(text);
+    }
+}
+
 /* ---- faults ---- */
 
 static void faults(void **state)
@@ -389,7 +419,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(csv_reads_back), cmocka_unit_test(csv_of_several), cmocka_unit_test(text_is_aligned), cmocka_unit_test(markdown_keeps_its_cells), cmocka_unit_test(latex_holds_together),
-        cmocka_unit_test(json_is_parsed), cmocka_unit_test(numbers_in_few_digits), cmocka_unit_test(kinds), cmocka_unit_test(faults),
+        cmocka_unit_test(json_is_parsed), cmocka_unit_test(numbers_in_few_digits), cmocka_unit_test(kinds), cmocka_unit_test(below), cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
