@@ -214,7 +214,7 @@ gyre_status gyre_claims_words_sheet(gyre_book *book, const gyre_claims *claims, 
     gyre_status st = GYRE_OK;
     gyre_sheet *s = NULL;
     GYRE_TRY(gyre_sheet_open(book, "claims", word_columns, sizeof word_columns / sizeof *word_columns, &s, err));
-    gyre_sheet_title(s, "Claims by their decision rules; the parts are counted, each stands above with n, interval, corrected p and margin");
+    gyre_sheet_title(s, "Claims by their decision rules; the parts are counted; the table of parts has each with n, interval, corrected p and margin");
     for (size_t i = 0; i < claims->n_claims; i++) {
         const gyre_claim *claim = &claims->claims[i];
         char title[GYRE_CLAIM_TEXT], against[4 * GYRE_CLAIM_TEXT], open[8 * GYRE_CLAIM_TEXT];
@@ -244,6 +244,9 @@ gyre_status gyre_report_claims(const char *const *paths, size_t n_paths, gyre_sh
     GYRE_TRY(gyre_claims_read(paths, n_paths, &claims, log, err));
     if (claims.n_claims == 0)
         GYRE_FAIL(GYRE_E_INPUT, "%s%s: no results of a configuration with a `claim`: see configs/claims", claims.files[0].path, claims.n_files > 1 ? " and the others" : "");
+    for (size_t i = 0; i < claims.n_files; i++)
+        if (claims.files[i].table->claim_id[0] == '\0')
+            gyre_log_warning(log, "%s has no claim: left out", claims.files[i].path);
     GYRE_TRY(gyre_book_open(out, format, only, NULL, &book, err));
     GYRE_TRY(gyre_claims_parts_sheet(book, &claims, NULL, err));
     GYRE_TRY(gyre_claims_words_sheet(book, &claims, err));

@@ -101,6 +101,17 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : strcmp(x->path, y->path);
 }
 
+/* The last part of a path; of a run folder's results.h5, of which there are many, the folder's name before it. */
+static const char *short_name(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    if (slash == NULL || strcmp(name, "results.h5") != 0)
+        return name;
+    while (slash > path && slash[-1] != '/')
+        slash--;
+    return slash;
+}
+
 static gyre_status add_file(gyre_claims *c, const char *path, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -112,8 +123,7 @@ static gyre_status add_file(gyre_claims *c, const char *path, gyre_error *err)
         memcpy(more, c->files, c->n_files * sizeof *more);
     free(c->files);
     c->files = more;
-    const char *slash = strrchr(kept, '/');
-    c->files[c->n_files++] = (gyre_claim_file){.path = kept, .name = slash == NULL ? kept : slash + 1, .canary = ""};
+    c->files[c->n_files++] = (gyre_claim_file){.path = kept, .name = short_name(kept), .canary = ""};
 done:
     return st;
 }
@@ -149,7 +159,7 @@ static gyre_status read_files(gyre_claims *c, gyre_log *log, gyre_error *err)
     for (size_t i = 0; i < c->n_files; i++) {
         gyre_claim_file *f = &c->files[i];
         if (i > 0 && strcmp(f->name, f[-1].name) == 0)
-            GYRE_FAIL(GYRE_E_INPUT, "%s and %s have one name: a claim's parts are told apart by it; give another", f[-1].path, f->path);
+            GYRE_FAIL(GYRE_E_INPUT, "%s and %s have one name, and a claim's parts are told apart by it: copy one to another name", f[-1].path, f->path);
         GYRE_TRY(gyre_results_read(f->path, &f->table, &f->provenance, log, err));
         for (size_t j = 0; j < i; j++)
             if (strcmp(c->files[j].table->config_sha256, f->table->config_sha256) == 0)

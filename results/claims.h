@@ -37,7 +37,7 @@ const char *gyre_part_state_name(gyre_part_state state); /* "as predicted", "con
 /* One results file. */
 typedef struct gyre_claim_file {
     const char *path;   /* as given, or found in the folder */
-    const char *name;   /* its last part */
+    const char *name;   /* its last part; of DIR/results.h5 both */
     gyre_table *table;
     gyre_provenance provenance;
     const char *canary; /* the first that failed; "" */

@@ -99,6 +99,10 @@ def smallest_runs():
     check([row["as_predicted"], row["contradict"], row["undecided"], row["controls"]] == [str(n) for n in counts.values()], f"counts of C13: {row}, {counts}")
     check(all((p["so"] == "control") == (p["predicted"] == "") for p in judged), "controls predict nothing")
 
+    runs = [os.path.join(WORK, claim, "results.h5") for claim in ("c12", "c16")]
+    out, _ = gyre("report", "--claims", *runs, "--format", "csv", "--only", "claim_parts")
+    check({(p["claim"], p["file"]) for p in csv.DictReader(io.StringIO(out))} == {("C12", "c12/results.h5"), ("C16", "c16/results.h5")}, f"run folders are told apart by their names: {out[:300]}")
+
     page, _ = gyre("report", "--findings", folder)
     again, _ = gyre("report", "--findings", *sorted(glob.glob(folder + "/*.h5"), reverse=True))
     check(page == again, "the page is a function of the files, not of their order")
