@@ -120,7 +120,7 @@ static void text_foreseen(const shown *x)
         gyre_foreseen_text(c, "sees", gyre_unit_word(&t->sources[c->source]), text);
         (void)printf("  %s vs %s%s%s, %s on %s: %s", c->arm, c->against, c->point[0] != '\0' ? " at " : "", c->point, c->metric, t->sources[c->source].name,
                      text[0] != '\0' ? text : "not known (the pilot has not both arms there with two seeds and two documents, or the plan has one seed)");
-        (void)printf(isnan(c->power) ? "\n" : "; the plan has %.3f\n", c->power);
+        (void)printf(c->power < GYRE_POWER_WANTED ? "; the plan has power %.3f\n" : "\n", c->power);
     }
 }
 

@@ -109,7 +109,7 @@ void gyre_diff_name(const gyre_diff_row *r, char *text, size_t size)
         const char *word = gyre_schema_is_text(row->type) ? gyre_column_text(row, r->side->table, &items, r->place) : NULL, *key = gyre_schema_name(row);
         if ((word != NULL && word[0] == '\0') || at >= size)
             continue;
-        const char *comma = at > 0 ? ", " : "", *label = strcmp(key, "source") == 0 ? "" : key, *blank = label[0] != '\0' ? " " : "";
+        const char *comma = at > 0 ? ", " : "", *label = strcmp(key, "source") == 0 || strcmp(key, "name") == 0 ? "" : key, *blank = label[0] != '\0' ? " " : "";
         if (word != NULL)
             at += (size_t)snprintf(text + at, size - at, "%s%s%s%s", comma, label, blank, word);
         else
@@ -158,7 +158,7 @@ static void count(gyre_diffs *d, gyre_diff_tally *t, double relative)
 {
     t->compared++;
     t->beyond += relative > 0.0;
-    t->worst = relative > t->worst ? relative : t->worst;
+    t->worst = isfinite(relative) && relative > t->worst ? relative : t->worst; /* of numbers: texts differ or not */
     d->same = d->same && !(relative > 0.0);
 }
 
@@ -365,7 +365,7 @@ gyre_status gyre_diff(const char *path_a, const char *path_b, double rtol, doubl
     GYRE_TRY(open_side(path_b, &d->sides[1], log, err));
     d->minor = d->sides[0].minor < d->sides[1].minor ? d->sides[0].minor : d->sides[1].minor;
     for (size_t k = 0; k < GYRE_DIFF_TABLES; k++)
-        if (owners[k] != GYRE_SCHEMA_FILE) /* values go with their cells */
+        if (owners[k] != GYRE_SCHEMA_FILE && gyre_schema_find(names_of(owners[k])[0])->since <= d->minor) /* values go with their cells; rows of a group that the older file could not have are no difference */
             GYRE_TRY(join(d, owners[k], &d->tallies[k], err));
     GYRE_TRY(gyre_diff_print(d, format, out, err));
     *same = d->same;

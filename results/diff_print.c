@@ -254,10 +254,10 @@ static gyre_status provenance(const gyre_diffs *d, gyre_book *book, gyre_error *
     }
     for (size_t k = 0; k < 2; k++)
         if (d->codecs[k].rows > 0) {
-            char name[NAME_TEXT], what[NAME_TEXT + 128];
+            char name[NAME_TEXT];
             gyre_diff_name(&d->codecs[k].a, name, sizeof name);
-            (void)snprintf(what, sizeof what, "%s of %zu cells whose numbers are the same, the first: %s", d->codecs[k].column, d->codecs[k].rows, name);
-            pair(s, what, d->codecs[k].text_a, d->codecs[k].text_b);
+            pair(s, d->codecs[k].column, d->codecs[k].text_a, d->codecs[k].text_b);
+            gyre_sheet_note(s, "%s is in other words in %zu cells whose numbers are the same, the first: %s", d->codecs[k].column, d->codecs[k].rows, name);
         }
     if (d->other_keys > 0)
         gyre_sheet_note(s, "%zu cells of the same name have another key: other code, other data or another codec", d->other_keys);
