@@ -36,8 +36,8 @@ static gyre_status add_power(gyre_desk *desk, const double *d, size_t seeds, siz
     if (known != GYRE_OK)
         goto done;
     f->section = "power";
-    GYRE_TRY(gyre_mde(se, df, desk->alpha, GYRE_POWER_WANTED, &mde, err));
-    gyre_found_number(f, "smallest difference seen", mde, "true difference that the two-sided test finds with power 0.8");
+    GYRE_TRY(no_answer(gyre_mde(se, df, desk->alpha, GYRE_POWER_WANTED, &mde, err)));
+    gyre_found_number(f, "smallest difference seen", mde, isnan(mde) ? "none is found with power 0.8 at such an alpha" : "true difference that the two-sided test finds with power 0.8");
     if (desk->ratio)
         gyre_found_number(f, "smallest ratio seen", exp(mde), "");
     if (!desk->margin.declared)

@@ -27,6 +27,7 @@ static const gyre_sheet_column verdict_columns[] = {
     {.name = "reason", .where = GYRE_SHEET_DATA},
     {.name = "estimate", .kind = GYRE_SHEET_INTERVAL},
     {.name = "verdict"},
+    {.name = "mark", .where = GYRE_SHEET_PRINTED},
     {.name = "p", .kind = GYRE_SHEET_P, .where = GYRE_SHEET_PRINTED}, /* adjusted, but for a source that is descriptive */
     {.name = "TOST p", .kind = GYRE_SHEET_P, .where = GYRE_SHEET_PRINTED},
     {.name = "p", .kind = GYRE_SHEET_P, .where = GYRE_SHEET_DATA},
@@ -77,12 +78,25 @@ static void scaled_interval(const gyre_comparison *c, double x, double lo, doubl
         gyre_sheet_interval(s, x, lo, hi);
 }
 
+static bool leaks(const gyre_table *t, const gyre_comparison *c)
+{
+    return gyre_arm_leaks(t, c->source, c->arm, NULL) || gyre_arm_leaks(t, c->source, c->against, NULL);
+}
+
+/* In the row itself, whatever becomes of the note. */
+static void verdict_mark(const gyre_table *t, const gyre_comparison *c, gyre_sheet *s)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%s%s%s", c->exploratory ? "EXPLORATORY" : "", c->exploratory && leaks(t, c) ? ", " : "", leaks(t, c) ? "LEAK" : "");
+    gyre_sheet_word(s, text);
+}
+
 static void verdict_note(const gyre_table *t, const gyre_comparison *c, gyre_sheet *s)
 {
-    bool leaks = gyre_arm_leaks(t, c->source, c->arm, NULL) || gyre_arm_leaks(t, c->source, c->against, NULL), descriptive = strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0;
+    bool descriptive = strcmp(c->verdict, GYRE_DESCRIPTIVE) == 0;
     char judging[NOTE_TEXT], text[NOTE_TEXT + 128];
     gyre_report_judging(t, c, judging, sizeof judging);
-    (void)snprintf(text, sizeof text, "%s%s%s", descriptive ? "; p not adjusted" : "", judging, leaks ? "; LEAK: fitted to evaluation documents" : "");
+    (void)snprintf(text, sizeof text, "%s%s%s", descriptive ? "; p not adjusted" : "", judging, leaks(t, c) ? "; LEAK: fitted to evaluation documents" : "");
     gyre_sheet_word(s, text[0] == ';' ? text + 2 : text);
 }
 
@@ -106,6 +120,7 @@ static void verdict_row(const gyre_table *t, const gyre_comparison *c, gyre_shee
     }
     scaled_interval(c, c->estimate, c->ci_low, c->ci_high, s);
     gyre_sheet_word(s, c->verdict);
+    verdict_mark(t, c, s);
     const double p[] = {descriptive ? c->p : c->p_adjusted, descriptive ? c->p_tost : c->p_tost_adjusted, c->p, c->p_adjusted, c->p_tost, c->p_tost_adjusted};
     for (size_t i = 0; i < sizeof p / sizeof *p; i++)
         gyre_sheet_number(s, p[i]);

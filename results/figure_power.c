@@ -63,16 +63,28 @@ done:
     return st;
 }
 
+/* A question that the design cannot answer has no answer (foresee.c); one comparison without a curve does not keep the others from theirs. */
+static gyre_status no_answer(gyre_status status)
+{
+    return status == GYRE_E_RANGE || status == GYRE_E_APPLICABLE ? GYRE_OK : status;
+}
+
 static gyre_status fill_needs(power_row *r, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     double se = 0.0, df = 0.0;
     r->mde = r->documents_needed = r->seeds_needed = (double)NAN;
-    GYRE_TRY(gyre_design_error(&r->design, &se, &df, err));
-    GYRE_TRY(gyre_mde(se, df, r->c->alpha, GOAL_POWER, &r->mde, err));
-    GYRE_TRY(gyre_documents_needed(&r->design, 0.0, &r->margin, r->goal, r->c->alpha, GOAL_POWER, &r->documents_needed, err));
+    gyre_status known = gyre_design_error(&r->design, &se, &df, err);
+    GYRE_TRY(no_answer(known));
+    if (known == GYRE_OK)
+        GYRE_TRY(no_answer(gyre_mde(se, df, r->c->alpha, GOAL_POWER, &r->mde, err)));
+    if (isnan(r->mde)) {
+        r->reason = "no difference is seen with power 0.8 at its alpha";
+        goto done;
+    }
+    GYRE_TRY(no_answer(gyre_documents_needed(&r->design, 0.0, &r->margin, r->goal, r->c->alpha, GOAL_POWER, &r->documents_needed, err)));
     if (r->design.seeds > 1)
-        GYRE_TRY(gyre_seeds_needed(&r->design, 0.0, &r->margin, r->goal, r->c->alpha, GOAL_POWER, &r->seeds_needed, err));
+        GYRE_TRY(no_answer(gyre_seeds_needed(&r->design, 0.0, &r->margin, r->goal, r->c->alpha, GOAL_POWER, &r->seeds_needed, err)));
 done:
     return st;
 }

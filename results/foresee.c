@@ -25,7 +25,7 @@ gyre_status gyre_foresee(const gyre_design *design, gyre_comparison *c, gyre_err
     GYRE_TRY(no_answer(known));
     if (known != GYRE_OK)
         goto done;
-    GYRE_TRY(gyre_mde(se, df, c->alpha, GYRE_POWER_WANTED, &c->mde, err));
+    GYRE_TRY(no_answer(gyre_mde(se, df, c->alpha, GYRE_POWER_WANTED, &c->mde, err)));
     if (!c->has_margin)
         goto done;
     GYRE_TRY(gyre_comparison_margin(c, &margin, err));

@@ -132,8 +132,8 @@ def exploratory(name, sets, which, why, keeps=True):
     got = [i for i in range(len(s["exploratory"])) if s["exploratory"][i]]
     check(got == which, f"{name}: exploratory are {got}, not {which}")
     check(all(why in s["exploratory_why"][i] and s["family"][i].endswith(" (exploratory)") for i in got), f"{name}: {s['exploratory_why']} {s['family']}")
-    lines = [line for line in p.stdout.split("\n") if " nmse " in line and "exploratory: " in line]
-    check(len(lines) == len(which) and f"EXPLORATORY: {len(which)} of " in p.stdout, f"{name}: the report marks them: {p.stdout}")
+    lines = [line for line in p.stdout.split("\n") if " nmse " in line and " EXPLORATORY " in line]
+    check(len(lines) == len(which) and p.stdout.count("exploratory: ") == len(which) and f"EXPLORATORY: {len(which)} of " in p.stdout, f"{name}: the report marks them: {p.stdout}")
     check(plan_of(folder) == registered, f"{name}: the plan is not rewritten")
     if keeps:
         check(np.array_equal(s["estimate"], first["estimate"]) and all(s["verdict"]), f"{name}: numbers and verdicts stay")

@@ -124,6 +124,7 @@ def caught_by(canary, folder, naming, how):
     check(counts(p) and counts(p)[0] == 0, f"{how}: the forged cells are taken for real: {p.stderr}")
     for again in (p, gyre("report", os.path.join(folder, "results.h5"))):
         line = [x for x in again.stdout.split("\n") if re.match(rf" *FAIL +{canary}  ", x)]
+        check(f"CANARY FAILED: {canary}: " in again.stdout[:1500], f"{how}: the report begins with it: {again.stdout[:1500]}")
         check(again.returncode == 1 and len(line) == 1 and naming in line[0] and canary in again.stderr, f"{how}: canary '{canary}' names {naming}: exit {again.returncode}, {line}, {again.stderr}")
     others = re.findall(r"^ *FAIL +([a-z ]+?)  ", p.stdout, re.M)
     check(others == [canary], f"{how}: no other canary fails: {others}")

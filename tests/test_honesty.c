@@ -507,6 +507,11 @@ static void foreseen(void **state)
     gyre_foreseen_text(&c, "sees", "document", text);
     (void)snprintf(wanted, sizeof wanted, "sees x%.3g with power 0.8; enough for the margin (power %.2f where there is no difference)", exp(c.mde), c.power); /* not how many fewer would do */
     assert_string_equal(text, wanted);
+    const gyre_design least = { 2, 2, 0.5, 0.1, 0.3 };
+    gyre_comparison strict = c;
+    strict.alpha = 1e-13;
+    OK(gyre_foresee(&least, &strict, &error)); /* no difference that a double can tell is seen: no answer, and no fault of the run */
+    assert_true(isnan(strict.mde));
     const gyre_design unknown = { 8, 12, NAN, NAN, NAN };
     OK(gyre_foresee(&unknown, &c, &error));
     assert_true(isnan(c.mde) && isnan(c.power) && isnan(c.seeds_needed) && isnan(c.documents_needed));
