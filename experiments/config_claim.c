@@ -106,8 +106,8 @@ static void read_text(gyre_config *c, const gyre_yaml_node *claim, const char *k
     *out = "";
     if (node == NULL)
         gyre_yaml_fault(c->yaml, claim, "claim", "'%s' is missing", key);
-    else if (gyre_yaml_text(c->yaml, node, path, out) && (*out)[0] == '\0')
-        gyre_yaml_fault(c->yaml, node, path, "it is empty");
+    else
+        (void)gyre_yaml_text(c->yaml, node, path, out);
 }
 
 static void read_open(gyre_config *c, const gyre_yaml_node *node, gyre_claim_spec *claim)

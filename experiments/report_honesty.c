@@ -20,8 +20,8 @@ gyre_status gyre_report_registration(const gyre_table *t, gyre_book *book, gyre_
         gyre_book_line(book, "analysis plan registered %s, before the first cell", t->plan_time);
     if (exploratory > 0)
         gyre_book_line(book, "EXPLORATORY: %zu of %zu comparisons, the first: %s", exploratory, t->n_comparisons, why);
-    if (dropped > 0)
-        gyre_book_line(book, "%zu registered comparisons are not made; each counts in its family with p = 1", dropped);
+    if (dropped > 0 && exploratory < t->n_comparisons)
+        gyre_book_line(book, "%zu registered comparisons are not made, or not as registered; each counts in its family with p = 1", dropped);
 done:
     return st;
 }

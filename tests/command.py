@@ -395,7 +395,7 @@ def test_good():
     check("3 cells computed, 0 found" in a.err, f"the run counts its cells: {a.err}")
     results = os.path.join(WORK, "shipped", "results.h5")
     check(good("report", ["report", results]).out == a.out, "report prints what the run printed")
-    check(set(os.listdir(os.path.join(WORK, "shipped"))) == {".lock", "cells", "config.yaml", "plan.tsv", "run.txt", "results.h5"} and len(cells(os.path.join(WORK, "shipped"))) == 3,
+    check(set(os.listdir(os.path.join(WORK, "shipped"))) == {".lock", "cells", "config.yaml", "analysis.plan", "plan.tsv", "run.txt", "results.h5"} and len(cells(os.path.join(WORK, "shipped"))) == 3,
           "a run folder holds what runner.h says")
     for file, kind in ((results, "results"), (os.path.join(WORK, "shipped", "cells", cells(os.path.join(WORK, "shipped"))[0]), "cell"), (os.path.join(SOURCE, "data", "qwen2.5-coder-0.5b.h5"), "capture")):
         a = good("verify", ["verify", file], f"a sound {kind} file, digest [0-9a-f]{{64}}")

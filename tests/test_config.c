@@ -143,6 +143,36 @@ static void hashes(void **state)
         gyre_config_free(c[i]);
 }
 
+/* What is not said is not in the plan, what is said is, and what others published and claim is not. */
+static void judging(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set, *in_plan; /* NULL: the plan is the same */
+    } rows[] = {
+        {"compare.0.test=auto", NULL}, {"compare.0.goal=equivalent", NULL}, {"compare.0.correction=holm", NULL}, {"compare.0.published=x0.5", NULL}, {"pilot=p.h5", NULL},
+        {"claim={id: c01, says: a, source: b, rule: c, open: [d, e], exact: [{arm: srft, quantity: compression, published: 3.5, digits: 1}]}", NULL},
+        {"compare.0.test=sign_flip", " test=sign_flip\n"}, {"compare.0.goal=not_worse", " goal=not_worse\n"}, {"compare.0.predicts=[BETTER, EQUIVALENT]", " predicts=BETTER,EQUIVALENT\n"},
+    };
+    gyre_config *plain, *c;
+    gyre_error error;
+    CHECK_OK(load(good, NULL, 0, &plain, NULL, &error), &error);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const set[] = {rows[i].set};
+        CHECK_OK(load(good, set, 1, &c, NULL, &error), &error);
+        if ((strcmp(c->analysis_sha256, plain->analysis_sha256) == 0) != (rows[i].in_plan == NULL) || (strcmp(c->sha256, plain->sha256) == 0) != (rows[i].in_plan == NULL)
+            || (rows[i].in_plan != NULL && strstr(c->canonical, rows[i].in_plan) == NULL))
+            fail_msg("%s: %s", rows[i].set, c->canonical);
+        gyre_config_free(c);
+    }
+    const char *const claim[] = {rows[5].set};
+    CHECK_OK(load(good, claim, 1, &c, NULL, &error), &error);
+    assert_string_equal(c->claim.id, "c01");
+    assert_true(c->claim.n_open == 2 && c->claim.n_exact == 1 && c->claim.exact[0].digits == 1 && c->claim.exact[0].point == NULL);
+    gyre_config_free(c);
+    gyre_config_free(plain);
+}
+
 /* One change at a time; each must name the place and the reason. */
 static void bad_ones(void **state)
 {
@@ -231,6 +261,24 @@ static void bad_ones(void **state)
         {"compare.0.margin={ratio: inf}", "'inf' is not a finite number"},
         {"compare.0.alpha=0.7", "'0.7' is not a finite number in [0, 0.5]"},
         {"compare=[{arm: srft, against: identity, metric: nmse}, {arm: srft, against: both, metric: nmse, alpha: 0.01}]", "family 'main' has two values of alpha"},
+        {"compare=[{arm: srft, against: identity, metric: nmse}, {arm: srft, against: both, metric: nmse, correction: by}]", "family 'main' has two corrections, holm and by"},
+        {"compare.0.test=wilcoxen", "unknown test 'wilcoxen' (did you mean 'wilcoxon'?): one of {auto, paired_t, crossed,"},
+        {"compare.0.goal=equal", "unknown goal 'equal'"},
+        {"compare.0.correction=bonferroni", "unknown correction 'bonferroni': one of {holm, bh, by}"},
+        {"compare=[{arm: srft, against: identity, metric: nmse, goal: not_worse}]", "not_worse needs a margin"},
+        {"compare.0.predicts=SAME", "unknown verdict 'SAME': one of {EQUIVALENT, BETTER, WORSE, NOT_WORSE, INCONCLUSIVE}"},
+        {"compare.0.predicts=[BETTER, BETTER]", "'BETTER' stands twice"},
+        {"compare.0.predicts=[]", "the list is empty"},
+        {"compare.0.predicts=NOT_WORSE", "NOT_WORSE cannot come out: say goal: not_worse"},
+        {"compare=[{arm: srft, against: identity, metric: nmse, predicts: EQUIVALENT}]", "EQUIVALENT cannot come out: there is no margin"},
+        {"claim={says: a, source: b, rule: c}", "'id' is missing"},
+        {"claim={id: c01, source: b, rule: c}", "'says' is missing"},
+        {"claim={id: c01, says: '', source: b, rule: c}", "claim.says: the text is empty"},
+        {"claim={id: c01, says: a, source: b, rule: c, opens: d}", "unknown key 'opens' (did you mean 'open'?)"},
+        {"claim={id: c01, says: a, source: b, rule: c, exact: [{quantity: total_bits, published: 4.25, digits: 2}]}", "claim.exact[0]: 'arm' is missing"},
+        {"claim={id: c01, says: a, source: b, rule: c, exact: [{arm: srft, published: 4.25, digits: 2}]}", "claim.exact[0]: 'quantity' is missing"},
+        {"claim={id: c01, says: a, source: b, rule: c, exact: [{arm: srft, point: bits=99, quantity: total_bits, published: 4.25, digits: 2}]}", "arm 'srft' has no point 'bits=99'"},
+        {"claim={id: c01, says: a, source: b, rule: c, exact: [{arm: srft, quantity: total_bits, published: 4.25, digits: 13}]}", "'13' is not an integer in [0, 12]"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         gyre_config *c;
@@ -489,7 +537,7 @@ static void all_at_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(options_keep_the_frames), cmocka_unit_test(bad_ones),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_good_one), cmocka_unit_test(hashes), cmocka_unit_test(whole_parts), cmocka_unit_test(options_keep_the_frames), cmocka_unit_test(judging), cmocka_unit_test(bad_ones),
                                        cmocka_unit_test(all_at_once), cmocka_unit_test(labels), cmocka_unit_test(fits), cmocka_unit_test(grids_of_fits),
                                        cmocka_unit_test(splits), cmocka_unit_test(windows), cmocka_unit_test(sizes), cmocka_unit_test(comparisons_are_never_dropped)};
     return cmocka_run_group_tests_name("config", tests, set_up, tear_down);

@@ -22,6 +22,8 @@
 #include "results/exact.h"
 #include "results/foresee.h"
 #include "results/registration.h"
+#include "results/results_file.h"
+#include "results/verify.h"
 
 static gyre_error error;
 
@@ -495,12 +497,39 @@ static void foreseen(void **state)
     assert_string_equal(text, "");
 }
 
+/* ---- the release before ---- */
+
+/* No tests, goals or plans, and no fault. */
+static void older_files(void **state)
+{
+    (void)state;
+    static const char path[] = GYRE_SOURCE_DIR "/tests/golden/results-1.3.h5";
+    gyre_table *t = NULL;
+    gyre_verification v;
+    OK(gyre_results_read(path, &t, NULL, NULL, &error));
+    assert_true(t->n_comparisons == 1 && t->n_canaries == 0 && t->n_exact == 0);
+    const gyre_comparison *c = &t->comparisons[0];
+    const char *const pairs[][2] = { { c->test_asked, "auto" }, { c->goal, "equivalent" }, { c->correction, "holm" }, { c->published, "" }, { c->predicts, "" }, { c->exploratory_why, "" },
+                                     { c->verdict, "BETTER" }, { t->plan_registered, "" }, { t->plan_time, "" }, { t->claim_id, "" }, { t->claim_open, "" } };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        assert_string_equal(pairs[i][0], pairs[i][1]);
+    assert_true(!c->exploratory && isnan(c->mde) && isnan(c->power) && isnan(c->seeds_needed) && isnan(c->documents_needed));
+    const double p = c->p, low = c->ci_low, tost = c->p_tost_adjusted;
+    OK(gyre_compare(t, &error)); /* and this release judges its cells as that one did */
+    assert_true(fabs(c->p - p) <= 1e-12 * p && fabs(c->ci_low - low) <= 1e-12 * fabs(low) && fabs(c->p_tost_adjusted - tost) <= 1e-12 * tost);
+    OK(gyre_verify(path, &v, &error));
+    assert_int_equal(v.n_faults + v.n_warnings, 0);
+    assert_string_equal(v.digest, "f0348ebd9d4f6586b3ddea809ed15063598701484fbcef3279433c4c2adc7558"); /* as it was told when it was written */
+    gyre_verification_free(&v);
+    gyre_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_numbers),       cmocka_unit_test(zero_drift),          cmocka_unit_test(duplicates),
         cmocka_unit_test(seed_sensitivity),    cmocka_unit_test(registered_plans_hold), cmocka_unit_test(changes_are_exploratory),
-        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen),
+        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
     };
     (void)gsl_set_error_handler_off();
     return cmocka_run_group_tests(tests, NULL, NULL);
