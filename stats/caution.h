@@ -11,6 +11,10 @@
 
 #include "stats/stats.h"
 
+/* The least two-sided p value that a sample of this size can have: 2/2^D of ranks, signs and flips (2/(B + 1) of drawn ones), 2/(B + 1) of a bootstrap, 0 of the t tests. A test whose least p is not
+ * below alpha, divided by the number of tests of the family where that is adjusted by Holm, can decide nothing. */
+double gyre_test_least_p(const gyre_test_type *test, size_t documents);
+
 /* A remark for whoever reads the verdict; "" where nothing is known against it. */
 const char *gyre_test_caution(const gyre_test_type *test, size_t seeds, size_t documents);
 
