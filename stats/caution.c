@@ -19,7 +19,7 @@ double gyre_test_least_p(const gyre_test_type *test, size_t documents)
 const char *gyre_test_caution(const gyre_test_type *test, size_t seeds, size_t documents)
 {
     if (gyre_test_least_p(test, documents) >= 0.05)
-        return "unable to reach p < 0.05 below 6 documents";
+        return "unable to tell arms apart at 0.05 below 6 documents";
     if ((test == &gyre_test_bootstrap || test == &gyre_test_bca) && documents < ENOUGH)
         return "too liberal below 30 documents";
     if (test == &gyre_test_crossed_bootstrap && (seeds < ENOUGH || documents < ENOUGH))
