@@ -275,6 +275,15 @@ static void claim_sentence(const gyre_claim *claim, FILE *out)
     (void)fprintf(out, "\n\nRule: %s.\n\n", claim->rule);
 }
 
+static void exact_sentence(const gyre_claim_part *p, FILE *out)
+{
+    const gyre_exact *e = p->exact;
+    if (isnan(e->measured))
+        (void)fprintf(out, "%s of `%s` is not measured: %s; published %.*f (%s).\n", e->quantity, e->arm, p->why, (int)e->digits, e->published, p->file->name);
+    else
+        (void)fprintf(out, "%s of `%s` is %.*f, published %.*f (exact to %u decimals; %s).\n", e->quantity, e->arm, (int)e->digits + 2, e->measured, (int)e->digits, e->published, e->digits, p->file->name);
+}
+
 /* What the same comparison, declared before the data are read, would have to give on other documents, seeds or layers. */
 static void would_change(const gyre_table *t, const gyre_comparison *c, FILE *out)
 {
@@ -311,8 +320,7 @@ static void claim_contradictions(const gyre_claim *claim, FILE *out)
             comparison_sentence(p->file, p->comparison, out);
             would_change(p->file->table, p->comparison, out);
         } else {
-            (void)fprintf(out, "%s of `%s` is %.*f, published %.*f (exact to %u decimals; %s).\n", p->exact->quantity, p->exact->arm, (int)p->exact->digits + 2, p->exact->measured, (int)p->exact->digits,
-                          p->exact->published, p->exact->digits, p->file->name);
+            exact_sentence(p, out);
         }
     }
 }

@@ -68,7 +68,7 @@ gyre_status gyre_report_exact(const gyre_table *t, gyre_book *book, gyre_error *
         const char *const words[] = {t->sources[e->source].name, e->arm, e->point, e->quantity};
         char published[64], measured[64];
         (void)snprintf(published, sizeof published, "%.*f", (int)e->digits, e->published);
-        (void)snprintf(measured, sizeof measured, "%.10g", e->measured);
+        (void)snprintf(measured, sizeof measured, isnan(e->measured) ? "-" : "%.10g", e->measured);
         for (size_t k = 0; k < sizeof words / sizeof *words; k++)
             gyre_sheet_word(s, words[k]);
         gyre_sheet_word(s, published);

@@ -259,8 +259,12 @@ static gyre_status add_parts(gyre_claims *c, const gyre_claim_file *f, gyre_erro
         part.state = gyre_claim_comparison_state(part.comparison, &part.why);
         add_part(claim, part);
     }
-    for (size_t i = 0; i < t->n_exact; i++)
-        add_part(claim, (gyre_claim_part){.file = f, .exact = &t->exact[i], .why = "", .state = strcmp(t->exact[i].verdict, "EXACT") == 0 ? GYRE_PART_PREDICTED : GYRE_PART_CONTRADICTED});
+    for (size_t i = 0; i < t->n_exact; i++) {
+        const char *verdict = t->exact[i].verdict;
+        bool measured = strcmp(verdict, "NOT MEASURED") != 0;
+        add_part(claim, (gyre_claim_part){.file = f, .exact = &t->exact[i], .why = measured ? "" : "the arm was skipped, or cells are missing",
+                                          .state = !measured ? GYRE_PART_UNDECIDED : strcmp(verdict, "EXACT") == 0 ? GYRE_PART_PREDICTED : GYRE_PART_CONTRADICTED});
+    }
     if (f->canary[0] != '\0' && claim->why[0] == '\0') {
         char text[512];
         (void)snprintf(text, sizeof text, "canary %s failed in %s", f->canary, f->name);

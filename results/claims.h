@@ -4,7 +4,7 @@
  *
  *   AS PREDICTED   an OK comparison whose verdict is among its `predicts`; an exact number that is EXACT
  *   CONTRADICTED   an OK comparison with another verdict than those, but INCONCLUSIVE; an exact number that is DIFFERENT
- *   UNDECIDED      INCONCLUSIVE (unless predicted), DESCRIPTIVE, or not OK (SKIPPED, INCOMPLETE, DEGENERATE): the reason goes with it
+ *   UNDECIDED      NOT MEASURED, INCONCLUSIVE (unless predicted), DESCRIPTIVE, or not OK (SKIPPED, INCOMPLETE, DEGENERATE): the reason goes with it
  *   CONTROL        a comparison that predicts nothing, or an exploratory one, whatever it predicted: shown, decides nothing
  *
  * All parts of the files of one claim id together, with p, c, u of the first three states, give its word, the first line that applies:

@@ -262,8 +262,8 @@ const gyre_schema_row gyre_schema[] = {
     EXACT(quantity, TEXT, NULL, "what is counted", "`total_bits`, `payload_bits` (a value), or `compression`: 16 bits over total bits"),
     EXACT(published, REAL, "1", "published number", ""),
     EXACT(digits, U32, "1", "decimals of the published number", ""),
-    EXACT(measured, REAL, "1", "counted here", "mean over layers; NaN where the arm has no cell that is OK"),
-    EXACT(verdict, TEXT, NULL, "verdict", "`EXACT`: equal when rounded to those decimals; else `DIFFERENT`"),
+    EXACT(measured, REAL, "1", "counted here", "mean over layers; NaN unless all cells of the arm are OK"),
+    EXACT(verdict, TEXT, NULL, "verdict", "`EXACT`: equal when rounded to those decimals; `NOT MEASURED` where that is NaN; else `DIFFERENT`"),
 
     GROUP("compat", "for readers of one big table", ""),
     { "/compat/table", GYRE_SCHEMA_COMPOUND, GYRE_SCHEMA_ROW, { "cell" }, GYRE_SCHEMA_CELLS, 0, NULL,

@@ -149,7 +149,7 @@ typedef struct gyre_exact {
     const char *quantity;      /* "total_bits", "payload_bits", "compression" (16 bits over total bits) */
     double published, measured;
     uint32_t digits;           /* decimals that were published */
-    const char *verdict;       /* "EXACT", "DIFFERENT" */
+    const char *verdict;       /* "EXACT", "DIFFERENT", "NOT MEASURED" */
 } gyre_exact;
 
 typedef struct gyre_table {

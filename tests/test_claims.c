@@ -9,6 +9,7 @@
 
 #include "experiments/report_claims.h"
 #include "results/claims.h"
+#include "results/exact.h"
 #include "results/results_file.h"
 
 enum { PATH_TEXT = 512 };
@@ -147,6 +148,10 @@ static void write_made(const made *m)
         c->predicts = m->predicts[i];
         c->published = "+1.96";
     }
+    if (m->exact < 0.0) { /* its arm was skipped */
+        OK(gyre_table_keep(t, 1, sizeof *t->exact, &t->exact, &error));
+        t->exact[t->n_exact++] = (gyre_exact){.arm = "x", .point = "", .quantity = "payload_bits", .published = -m->exact, .measured = NAN, .digits = 1, .verdict = gyre_exact_verdict(-m->exact, NAN, 1)};
+    }
     if (m->exact > 0.0) {
         OK(gyre_table_keep(t, 1, sizeof *t->exact, &t->exact, &error));
         t->exact[t->n_exact++] = (gyre_exact){.arm = "x", .point = "", .quantity = "payload_bits", .published = m->exact, .measured = 4.5, .digits = 1,
@@ -183,13 +188,15 @@ static const made set[] = {
     {"c09-model.h5", "c09", "time", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'a'},
     {"c10.h5", "c10", "d = 128", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'd'},
     {"c10-model.h5", "c10", "", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'e'},
+    {"c11.h5", "c11", "", {NULL}, {NULL}, -4.5, NULL, 'f'},
 };
 
 static void words_of_files(void **state)
 {
     (void)state;
     static const char *const words[][2] = {{"c01", "HOLDS"}, {"c02", "FAILS"}, {"c03", "MIXED"},     {"c04", "UNDECIDED"}, {"c05", "NOT DECIDABLE HERE"},
-                                           {"c06", "EXACT"}, {"c07", "FAILS"}, {"c08", "UNDECIDED"}, {"c09", "PARTLY"},    {"c10", "HOLDS"}};
+                                           {"c06", "EXACT"}, {"c07", "FAILS"}, {"c08", "UNDECIDED"}, {"c09", "PARTLY"},    {"c10", "HOLDS"},
+                                           {"c11", "UNDECIDED"}};
     gyre_claims c = {0};
     const char *paths[] = {folder};
     OK(gyre_claims_read(paths, 1, &c, NULL, &error));
