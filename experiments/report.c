@@ -237,8 +237,8 @@ static gyre_status tables_of(gyre_table *t, const gyre_provenance *provenance, c
     GYRE_TRY(gyre_summarise(t, GYRE_REPORT_ALPHA, &all, &count, err));
     GYRE_TRY(head(t, provenance, digest, book, err));
     GYRE_TRY(gyre_report_registration(t, book, err));
-    gyre_report_verdict_counts(t, book);
     gyre_report_canary_counts(t, book);
+    gyre_report_verdict_counts(t, book);
     GYRE_TRY(gyre_report_perplexity(t, book, err));
     for (size_t s = 0; s < t->n_sources; s++)
         for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
