@@ -207,6 +207,8 @@ static void opens(const gyre_claim *claim, char *text, size_t size)
         int wrote = snprintf(text + used, size - used, "%s%s", used > 0 ? "; " : "", claim->open[i]);
         used += wrote > 0 ? (size_t)wrote : 0;
     }
+    if (claim->n_dropped > 0 && used < size)
+        (void)snprintf(text + used, size - used, "%sregistered predictions that are not made, or not as registered: %zu", used > 0 ? "; " : "", claim->n_dropped);
 }
 
 gyre_status gyre_claims_words_sheet(gyre_book *book, const gyre_claims *claims, gyre_error *err)

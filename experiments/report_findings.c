@@ -272,6 +272,8 @@ static void claim_sentence(const gyre_claim *claim, FILE *out)
     else
         (void)fprintf(out, ": of %zu part%s %zu %s as predicted, %zu contradict%s, %zu %s undecided.", p + c + u, p + c + u == 1 ? "" : "s", p, p == 1 ? "is" : "are", c, c == 1 ? "s" : "", u,
                       u == 1 ? "is" : "are");
+    if (claim->n_dropped > 0)
+        (void)fprintf(out, " Predictions that were registered and are not made, or not as registered: %zu; they count as undecided.", claim->n_dropped);
     (void)fprintf(out, "\n\nRule: %s.\n\n", claim->rule);
 }
 

@@ -17,7 +17,7 @@ gyre_status gyre_report_registration(const gyre_table *t, gyre_book *book, gyre_
             why = t->comparisons[i].exploratory_why;
     GYRE_TRY(gyre_plan_dropped(t, NULL, &dropped, err));
     if (t->plan_time[0] != '\0')
-        gyre_book_line(book, "analysis plan registered %s, before the first cell", t->plan_time);
+        gyre_book_line(book, "analysis plan registered %s", t->plan_time);
     if (exploratory > 0)
         gyre_book_line(book, "EXPLORATORY: %zu of %zu comparisons, the first: %s", exploratory, t->n_comparisons, why);
     if (dropped > 0 && exploratory < t->n_comparisons)

@@ -3,6 +3,7 @@
  * A table of one layer, four documents and one head whose values are written down here; Holm by hand; numbers of seeds and documents by trying all of them.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -385,12 +387,27 @@ static void other_documents(gyre_table *t) { t->sources[0].documents = documents
 static void other_campaign(gyre_table *t) { t->campaign_seed = 1; }
 static void other_data(gyre_table *t) { t->sources[0].digest = "d1"; }
 static void published(gyre_table *t) { t->comparisons[1].published = "0.9"; }
+static void other_calibration(gyre_table *t) /* what is evaluated is the same */
+{
+    static const char *const names[] = { "bible" };
+    t->sources[0].calibration = names;
+    t->sources[0].n_calibration = 1;
+}
+static void other_fit_capture(gyre_table *t) { t->sources[0].fit_digest = "f1"; }
+static void other_queries(gyre_table *t) { t->sources[0].engine = "libllama; queries through q8_0"; }
 static void none(gyre_table *t) { (void)t; }
 
 static void other_codec(gyre_table *t)
 {
     t->config_canonical = "arm a point=bits=4 k=" PLAIN " v=exact\narm b point=bits=4 k=" ASYM " v=exact\narm c point=bits=4 k=" SRFT " v=exact\narm d point=bits=4 k=" SRHT_3 " v=exact\n";
 }
+
+/* Arm c is coded as e in layer 7; e is compared with nothing. */
+#define WITH_LAYERS(codec)                                                                                                                                                    \
+    "arm a point=bits=4 k=" PLAIN " v=exact\narm b point=bits=4 k=" ASYM " v=exact\narm c point=bits=4 k=" SRHT " v=exact layers=3-4:exact,7-7:e\narm d point=bits=4 k=" SRHT_3 \
+    " v=exact\narm e point= k=" codec " v=exact\n"
+
+static void in_layers(gyre_table *t) { t->config_canonical = WITH_LAYERS(SRFT); }
 
 static void other_points(gyre_table *t) /* another grid value of an arm is not this one's */
 {
@@ -410,6 +427,7 @@ static void changes_are_exploratory(void **state)
         { other_margin, 2, "not in the registered plan" }, { other_prediction, 2, "not in the registered plan" }, { other_goal, 2, "not in the registered plan" },
         { other_family, 2, "not in the registered plan" }, { other_codec, 2, "arm c was registered with another codec" },
         { more_seeds, 7, "sample changed: 3 seeds were registered" }, { other_campaign, 7, "sample changed: registered was 'campaign_seed 0'" },
+        { other_calibration, 7, "1 calibrate: bible" }, { other_fit_capture, 7, "fitted on f1" }, { other_queries, 7, "queries through q8_0" }, { in_layers, 2, "arm c was registered with another codec" },
         { more_documents, 7, "4 documents: moby" }, { other_documents, 7, "4 documents: moby" }, { other_data, 7, "data d0" },
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -422,6 +440,60 @@ static void changes_are_exploratory(void **state)
         }
         gyre_table_free(t);
     }
+}
+
+/* An arm that another has in some layers is part of it: its codec is registered too, though nothing compares it. */
+static void arms_of_layers_are_registered(void **state)
+{
+    (void)state;
+    char folder[64];
+    folder_of(folder);
+    gyre_table *t = planned();
+    for (size_t i = 0; i < 3; i++)
+        gyre_comparison_defaults(&t->comparisons[i]);
+    t->config_canonical = WITH_LAYERS(SRHT_32);
+    OK(gyre_plan_register(folder, t, 0, &error));
+    OK(gyre_plan_hold(folder, t, NULL, &error));
+    assert_false(t->comparisons[0].exploratory || t->comparisons[1].exploratory || t->comparisons[2].exploratory);
+    t->config_canonical = WITH_LAYERS(SRFT);
+    OK(gyre_plan_hold(folder, t, NULL, &error));
+    assert_true(!t->comparisons[0].exploratory && t->comparisons[1].exploratory && !t->comparisons[2].exploratory);
+    assert_string_equal(t->comparisons[1].exploratory_why, "arm c was registered with another codec");
+    gyre_table_free(t);
+    remove_folder(folder);
+}
+
+/* Cells of another folder, or a shared one: who registers after both arms were computed may have seen the difference. */
+static void cells_before_the_plan(void **state)
+{
+    (void)state;
+    char folder[64], path[160];
+    struct timespec times[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+    folder_of(folder);
+    (void)snprintf(path, sizeof path, "%s/cells", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    gyre_table *t = planned();
+    for (size_t i = 0; i < 3; i++)
+        gyre_comparison_defaults(&t->comparisons[i]);
+    OK(gyre_plan_register(folder, t, 1000000 + 7200, &error));
+    for (size_t i = 0; i < 2; i++) { /* of a, then of b */
+        (void)snprintf(path, sizeof path, "%s/cells/%s.h5", folder, t->cells[i].key);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        (void)fclose(f);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        OK(gyre_plan_hold(folder, t, NULL, &error));
+        assert_true(t->comparisons[0].exploratory == (i == 1) && !t->comparisons[1].exploratory && !t->comparisons[2].exploratory);
+    }
+    assert_string_equal(t->comparisons[0].exploratory_why, "cells of both arms are older than the registered plan");
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/cells/%s.h5", folder, t->cells[i].key);
+        (void)unlink(path);
+    }
+    (void)snprintf(path, sizeof path, "%s/cells", folder);
+    assert_int_equal(rmdir(path), 0);
+    gyre_table_free(t);
+    remove_folder(folder);
 }
 
 static void damaged_plans_hold_nothing(void **state)
@@ -494,6 +566,13 @@ static void what_is_left_out_still_counts(void **state)
     assert_int_equal(dropped, 0);
     OK(gyre_compare(t, &error));
     assert_true(fabs(t->comparisons[0].p_adjusted - 3.0 * p[0]) < 1e-9);
+    assert_true(fabs(t->comparisons[1].p_adjusted - 2.0 * p[1]) < 1e-9);
+    gyre_table_free(t);
+    t = held(none); /* nor does a cell that is not there */
+    t->cells[3].status = GYRE_CELL_MISSING;
+    OK(gyre_compare(t, &error));
+    assert_string_equal(t->comparisons[2].status, "INCOMPLETE");
+    assert_true(fabs(t->comparisons[0].p_adjusted - 3.0 * p[0]) < 1e-9 && isnan(t->comparisons[2].p_adjusted));
     assert_true(fabs(t->comparisons[1].p_adjusted - 2.0 * p[1]) < 1e-9);
     gyre_table_free(t);
     t = held(other_margin); /* the changed one is judged alone; the registered one counts as p = 1 */
@@ -604,7 +683,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_numbers),       cmocka_unit_test(zero_drift),          cmocka_unit_test(duplicates),
         cmocka_unit_test(seed_sensitivity), cmocka_unit_test(no_false_alarms),   cmocka_unit_test(registered_plans_hold), cmocka_unit_test(changes_are_exploratory),
-        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
+        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(arms_of_layers_are_registered), cmocka_unit_test(cells_before_the_plan), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
     };
     (void)gsl_set_error_handler_off();
     return cmocka_run_group_tests(tests, NULL, NULL);
