@@ -283,6 +283,13 @@ def test_old_folder_changed():
         check(stats(folder)["exploratory"].all(), "and it stays so")
 
 
+def test_older_file():
+    """A results file of a program that registered nothing shows no plan, and says so."""
+    p = gyre("report", os.path.join(SOURCE, "tests/golden/results-1.3.h5"))
+    check(p.returncode == 0 and p.stdout.count("no analysis plan is stored here") == 1, f"an older file: {p.stdout[:300]} {p.stderr}")
+    check("no analysis plan is stored here" not in gyre("report", place("first/results.h5")).stdout, "not said where there is one")
+
+
 def test_damaged():
     folder = copy("damaged")
     path = os.path.join(folder, "analysis.plan")
