@@ -22,7 +22,8 @@ check:
 
 check-stats:
 	cmake --preset release >/dev/null
-	cmake --build --preset release --target null_campaigns
+	cmake --build --preset release --target null_campaigns test_stats_tests
+	build/tests/test_stats_tests
 	build/tests/null_campaigns --jobs $$(nproc)
 
 test: all

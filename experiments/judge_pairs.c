@@ -35,12 +35,14 @@ static gyre_status add_power(gyre_desk *desk, const double *d, size_t seeds, siz
     GYRE_TRY(no_answer(known));
     if (known != GYRE_OK)
         goto done;
+    double least = desk->test != NULL ? gyre_test_least_p(desk->test, documents) : 0.0; /* as in results/foresee.c */
     f->section = "power";
-    GYRE_TRY(gyre_mde(se, df, desk->alpha, GYRE_POWER_WANTED, &mde, err));
+    if (least < desk->alpha)
+        GYRE_TRY(no_answer(gyre_mde(se, df, desk->alpha, GYRE_POWER_WANTED, &mde, err)));
     gyre_found_number(f, "smallest difference seen", mde, "true difference that the two-sided test finds with power 0.8");
     if (desk->ratio)
         gyre_found_number(f, "smallest ratio seen", exp(mde), "");
-    if (!desk->margin.declared)
+    if (!desk->margin.declared || 0.5 * least >= desk->alpha)
         goto done;
     GYRE_TRY(no_answer(gyre_power_crossed(&design, 0.0, &desk->margin, desk->goal, desk->alpha, &power, err)));
     if (seeds > 1)

@@ -137,6 +137,8 @@ static gyre_status choose_test(gyre_table *table, gyre_comparison *c, bool seede
     *out = NULL;
     if (test == NULL)
         GYRE_FAIL(GYRE_E_CONFIG, "'%s' is no test", c->test_asked);
+    if (seeded && c->n_seeds == 1) /* a test over documents would take one drawn seed for all there are */
+        test = gyre_test_find(shape);
     if (test->applicable(c->n_seeds, c->n_documents, why, sizeof why)) {
         *out = test;
         goto done;
@@ -167,9 +169,10 @@ static gyre_status judge_units(gyre_table *table, gyre_comparison *c, const gyre
     differences(arm, against, c->n_seeds, arm->n_layers, d);
     GYRE_TRY(gyre_comparison_margin(c, &margin, err));
     gyre_status judged = gyre_test_judge(test, d, c->n_seeds, c->n_documents, &margin, c->alpha, table->campaign_seed, &e, &j, err);
-    if (judged == GYRE_E_RANGE) { /* the spread leaves the range of double: no test */
+    if (judged == GYRE_E_RANGE) { /* the spread leaves the range of double, or so few degrees of freedom have no interval at this alpha: no test */
+        gyre_error failed = *err;
         c->status = DEGENERATE;
-        GYRE_TRY(gyre_table_printf(table, &c->reason, err, "the spread of the differences leaves the range of double: rescale the metric"));
+        GYRE_TRY(gyre_table_printf(table, &c->reason, err, "test %s: %s", test->name, failed.message));
         goto done;
     }
     GYRE_TRY(judged);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "results/compare.h"
+#include "stats/caution.h"
 #include "stats/power.h"
 
 /* A question that this design cannot answer has no answer; anything else is an error. */
@@ -19,14 +20,18 @@ gyre_status gyre_foresee(const gyre_design *design, gyre_comparison *c, gyre_err
     gyre_goal goal;
     double se = 0.0, df = 0.0;
     c->mde = c->power = c->seeds_needed = c->documents_needed = (double)NAN;
+    const gyre_test_type *asked = gyre_test_find(c->test_asked); /* NULL: auto */
+    double least = asked != NULL ? gyre_test_least_p(asked, design->documents) : 0.0;
+    bool blind = least >= c->alpha; /* it sees no difference, whatever a t test would; one-sided tests have half that p */
     if (isnan(design->sd_seed) && isnan(design->sd_document) && isnan(design->sd_residual))
         goto done;
     gyre_status known = gyre_design_error(design, &se, &df, err);
     GYRE_TRY(no_answer(known));
     if (known != GYRE_OK)
         goto done;
-    GYRE_TRY(gyre_mde(se, df, c->alpha, GYRE_POWER_WANTED, &c->mde, err));
-    if (!c->has_margin)
+    if (!blind)
+        GYRE_TRY(no_answer(gyre_mde(se, df, c->alpha, GYRE_POWER_WANTED, &c->mde, err)));
+    if (!c->has_margin || 0.5 * least >= c->alpha)
         goto done;
     GYRE_TRY(gyre_comparison_margin(c, &margin, err));
     GYRE_TRY(gyre_comparison_goal(c, &goal, err));

@@ -4,7 +4,8 @@
  *   power            that the margin is met, where there is no true difference
  *   seeds_needed     for that power to be 0.8, with the documents that there are; documents_needed the other way round
  *
- * All at the comparison's own alpha: in a family of m Holm asks up to m times less, so they are the best case. Another test than the t tests is taken to have the power of these.
+ * All at the comparison's own alpha: in a family of m Holm asks up to m times less, so they are the best case. Another test than the t tests is taken to have the power of these, but
+ * for one whose p cannot get below alpha with so few documents: mde is then NaN, and the others where its one-sided p cannot either.
  * What it is not: power at the estimate, which would only say again what p says. The true difference is set to 0.
  */
 #ifndef GYRE_RESULTS_FORESEE_H

@@ -17,11 +17,7 @@
 
 static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err)
 {
-    gyre_status st = GYRE_OK;
-    GYRE_TRY(gyre_estimate_begin(&gyre_test_bootstrap, d, seeds, documents, out, err));
-    out->sd_document = out->degenerate ? 0.0 : gyre_document_sd(d, documents);
-done:
-    return st;
+    return gyre_one_seed_estimate(&gyre_test_bootstrap, d, seeds, documents, out, err);
 }
 
 static gyre_status judge(const double *d, size_t seeds, size_t documents, const gyre_margin *margin, double alpha, uint64_t seed, gyre_estimate *e, gyre_judgement *out,

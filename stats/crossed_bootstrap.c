@@ -5,7 +5,7 @@
  * The variance of m is about (S-1)/S a/S + (D-1)/D b/D + 3 e/(S D) where that of the mean is a/S + b/D + e/(S D): too wide where the residual rules, too short with few
  * levels. p values and TOST by the same levels (stats/resample.h).
  * References: McCullagh, Bernoulli 6 (2000) 285-301; Owen, Annals of Applied Statistics 1 (2007) 386-411. Shapes: S >= 2, D >= 2. Cost: O(B S D). B = GYRE_RESAMPLES.
- * What it is not: exact (no bootstrap of crossed factors is), nor trustworthy below about ten levels of the factor that rules; crossed.c is the default.
+ * What it is not: exact (no bootstrap of crossed factors is), nor trustworthy below about 30 levels of the factor that rules (stats/caution.h); crossed.c is the default.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -57,16 +57,18 @@ gyre_status gyre_effect_sizes(const double *a, const double *b, size_t n, double
     GYRE_NEW(&d, n);
     for (size_t i = 0; i < n; i++)
         d[i] = b == NULL ? a[i] : a[i] - b[i];
-    GYRE_TRY(gyre_test_judge(&gyre_test_wilcoxon, d, 1, n, &no_margin, alpha, 0, &e, &j, err));
+    const gyre_test_type *test = n > GYRE_WALSH_MOST ? &gyre_test_paired_t : &gyre_test_wilcoxon;
+    GYRE_TRY(gyre_test_judge(test, d, 1, n, &no_margin, alpha, 0, &e, &j, err));
     if (e.degenerate)
         GYRE_FAIL(GYRE_E_APPLICABLE, "all %zu differences are %g: no spread to measure an effect in", n, e.mean);
     GYRE_TRY(standardized(d, n, alpha, out, err));
     out->d_av = b == NULL ? NAN : gsl_stats_mean(d, 1, n) / sqrt(0.5 * (gsl_stats_variance(a, 1, n) + gsl_stats_variance(b, 1, n)));
     GYRE_TRY(gyre_signed_rank(d, n, 0.0, GYRE_ZEROS_DROP, &ranks, err));
     out->rank_biserial = ranks.n == 0 ? NAN : (ranks.w_plus - ranks.w_minus) / (ranks.w_plus + ranks.w_minus);
-    out->hodges_lehmann = e.mean;
-    out->hl_lo = j.lo;
-    out->hl_hi = j.hi;
+    bool ranked = test == &gyre_test_wilcoxon;
+    out->hodges_lehmann = ranked ? e.mean : NAN;
+    out->hl_lo = ranked ? j.lo : NAN;
+    out->hl_hi = ranked ? j.hi : NAN;
 done:
     free(d);
     return st;

@@ -23,7 +23,7 @@ typedef struct gyre_effect {
     double g, g_lo, g_hi;
     double d_av; /* NaN without b */
     double rank_biserial; /* NaN where all differences are zero */
-    double hodges_lehmann, hl_lo, hl_hi; /* interval NaN where n is too small for alpha */
+    double hodges_lehmann, hl_lo, hl_hi; /* interval NaN where n is too small for alpha, all three above GYRE_WALSH_MOST pairs */
 } gyre_effect;
 
 /* a: one arm, b: the other; b NULL: a holds the differences. Intervals at confidence 1 - alpha. GYRE_E_APPLICABLE with fewer than 2 pairs or without spread, GYRE_E_NAN, GYRE_E_CONFIG. */

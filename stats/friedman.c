@@ -76,13 +76,24 @@ static double integrand(double z, void *parameters)
     return s->k * gsl_ran_ugaussian_pdf(z) * w * sum;
 }
 
+static gyre_status integrate(gsl_function *f, double lo, double hi, gsl_integration_workspace *work, double *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    double error = 0.0;
+    int rc = gsl_integration_qag(f, lo, hi, 0.0, 1e-13, INTERVALS, GSL_INTEG_GAUSS61, work, out, &error);
+    if (!isfinite(*out) || (rc != GSL_SUCCESS && !(error <= 1e-9 * *out))) /* it may well report that 1e-13 is beyond rounding */
+        GYRE_FAIL(GYRE_E_RANGE, "range of normals: the integral does not converge (%s)", gsl_strerror(rc));
+done:
+    return st;
+}
+
 gyre_status gyre_range_tail(double q, size_t k, double *p, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     spread_of s = { q, (double)k };
     gsl_function f = { integrand, &s };
     gsl_integration_workspace *work = NULL;
-    double low = 0.0, high = 0.0, error = 0.0;
+    double low = 0.0, high = 0.0;
     if (k < 2 || !(q >= 0.0) || isinf(q))
         GYRE_FAIL(GYRE_E_RANGE, "range of %zu normals at %g", k, q);
     work = gsl_integration_workspace_alloc(INTERVALS);
@@ -90,12 +101,8 @@ gyre_status gyre_range_tail(double q, size_t k, double *p, gyre_error *err)
         GYRE_FAIL(GYRE_E_MEMORY, "no memory for an integral");
     /* Nothing of a double is left beyond 38. */
     double middle = fmin(0.5 * q, 30.0);
-    int rc = gsl_integration_qag(&f, -38.0, middle, 0.0, 1e-13, INTERVALS, GSL_INTEG_GAUSS61, work, &low, &error);
-    if ((rc != GSL_SUCCESS && rc != GSL_EROUND) || !isfinite(low))
-        GYRE_FAIL(GYRE_E_RANGE, "range of %zu normals at %g: %s", k, q, gsl_strerror(rc));
-    rc = gsl_integration_qag(&f, middle, 38.0, 0.0, 1e-13, INTERVALS, GSL_INTEG_GAUSS61, work, &high, &error);
-    if ((rc != GSL_SUCCESS && rc != GSL_EROUND) || !isfinite(high))
-        GYRE_FAIL(GYRE_E_RANGE, "range of %zu normals at %g: %s", k, q, gsl_strerror(rc));
+    GYRE_TRY(integrate(&f, -38.0, middle, work, &low, err));
+    GYRE_TRY(integrate(&f, middle, 38.0, work, &high, err));
     *p = fmin(1.0, low + high);
 done:
     if (work != NULL)

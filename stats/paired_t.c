@@ -7,34 +7,16 @@
  * per document, so sd_residual and sd_seed are NaN.
  * What it is not: a test for seeded arms. Averaging over seeds and then testing documents takes the drawn seeds for all there are (see crossed.c).
  */
-#include <math.h>
-#include <stdio.h>
-
 #include <gsl/gsl_statistics_double.h>
 
 #include "stats/stats.h"
 
-static bool applicable(size_t seeds, size_t documents, char *why, size_t why_size)
-{
-    if (seeds != 1) {
-        (void)snprintf(why, why_size, "it takes one difference a document, here are %zu seeds: use crossed", seeds);
-        return false;
-    }
-    if (documents < 2) {
-        (void)snprintf(why, why_size, "%zu document(s) have no spread: evaluate at least 2", documents);
-        return false;
-    }
-    return true;
-}
-
 static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    GYRE_TRY(gyre_estimate_begin(&gyre_test_paired_t, d, seeds, documents, out, err));
-    double variance = out->degenerate ? 0.0 : gsl_stats_variance_m(d, 1, documents, out->mean);
-    out->sd_document = sqrt(variance);
+    GYRE_TRY(gyre_one_seed_estimate(&gyre_test_paired_t, d, seeds, documents, out, err));
     if (!out->degenerate)
-        GYRE_TRY(gyre_estimate_end(variance / (double)documents, (double)(documents - 1), out, err));
+        GYRE_TRY(gyre_estimate_end(gsl_stats_variance_m(d, 1, documents, out->mean) / (double)documents, (double)(documents - 1), out, err));
 done:
     return st;
 }
@@ -43,6 +25,6 @@ const gyre_test_type gyre_test_paired_t = {
     .name = "paired_t",
     .summary = "paired t over documents, for arms without seeds",
     .source = "Student, Biometrika 6 (1908) 1-25",
-    .applicable = applicable,
+    .applicable = gyre_one_seed_applicable,
     .estimate = estimate,
 };

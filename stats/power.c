@@ -68,8 +68,7 @@ done:
 static gyre_status check(double effect, double se, double df, double alpha, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    if (!(alpha > 0.0 && alpha < 0.5))
-        GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
+    GYRE_TRY(gyre_check_alpha(alpha, err));
     if (!(isfinite(effect) && isfinite(se) && se > 0.0 && isfinite(df) && df > 0.0))
         GYRE_FAIL(GYRE_E_RANGE, "power of a difference of %g with standard error %g and %g degrees of freedom", effect, se, df);
 done:
@@ -208,17 +207,19 @@ done:
     return st;
 }
 
-/* The least *count in [least, most_units] for which the design has the power; *count belongs to *design. */
+/* The least *count in [least, most_units] for which the design has the power; *count belongs to *design. More units are not always more power: as they grow the other factor's few levels rule, and df
+ * falls towards theirs, by up to a few hundredths of power. So all counts up to EACH are tried and then every eighth part more, and only within the last step is power taken to rise. */
 static gyre_status least_count(gyre_design *design, size_t *count, size_t least, double effect, const gyre_margin *margin, gyre_goal goal, double alpha, double power, double *out,
                                gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    size_t lo = least, hi = least; /* too few below lo, enough at hi */
+    enum { EACH = 16 };
+    size_t lo = least, hi = least; /* too few at lo - 1, enough at hi */
     double reached = 0.0;
     *out = NAN;
     if (!(power > 0.0 && power < 1.0))
         GYRE_FAIL(GYRE_E_CONFIG, "power %g is not between 0 and 1", power);
-    for (;; lo = hi + 1, hi *= 2) {
+    for (;; lo = hi + 1, hi += hi < EACH ? 1 : hi / 8) {
         if ((double)hi > most_units)
             goto done;
         *count = hi;

@@ -46,7 +46,8 @@ gyre_status gyre_design_error(const gyre_design *design, double *se, double *df,
 /* Power of the design's test. Without a declared margin: two-sided against 0 at `effect`; with one: as gyre_power_tost. */
 gyre_status gyre_power_crossed(const gyre_design *design, double effect, const gyre_margin *margin, gyre_goal goal, double alpha, double *power, gyre_error *err);
 
-/* The least number of documents, or of seeds, that gives this power, all else as in the design; NaN where none does (the other factor's share of the error stays; above 10^7 counts as none).
+/* The least number of documents, or of seeds, that gives this power, all else as in the design; NaN where none does (the other factor's share of the error stays; above 10^7 counts as none; it is sought among 2 to 16 and then in
+ * steps of an eighth, since power may fall a little as the other factor comes to rule df).
  * Documents are at least 2, seeds at least 2 where the design has more than one, and an unseeded design needs 1. */
 gyre_status gyre_documents_needed(const gyre_design *design, double effect, const gyre_margin *margin, gyre_goal goal, double alpha, double power, double *out, gyre_error *err);
 gyre_status gyre_seeds_needed(const gyre_design *design, double effect, const gyre_margin *margin, gyre_goal goal, double alpha, double power, double *out, gyre_error *err);

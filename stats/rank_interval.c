@@ -15,8 +15,7 @@ static gyre_status fisher(double r, size_t n, double variance, double alpha, dou
         GYRE_FAIL(GYRE_E_APPLICABLE, "an interval of a rank correlation of %zu pairs: at least 5", n);
     if (!(fabs(r) <= 1.0))
         GYRE_FAIL(GYRE_E_RANGE, "a correlation of %g", r);
-    if (!(alpha > 0.0 && alpha < 0.5))
-        GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
+    GYRE_TRY(gyre_check_alpha(alpha, err));
     double z = atanh(r), off = gsl_cdf_ugaussian_Qinv(0.5 * alpha) * sqrt(variance); /* atanh 1 is infinite, and tanh of it 1 */
     *lo = tanh(z - off);
     *hi = tanh(z + off);
@@ -41,8 +40,7 @@ gyre_status gyre_rank_bootstrap(gyre_status (*correlate)(const double *, const d
     const gyre_bca percentile = { 0.0, 0.0 };
     double *u = NULL, *v = NULL, *r = NULL, whole;
     size_t kept = 0;
-    if (!(alpha > 0.0 && alpha < 0.5))
-        GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
+    GYRE_TRY(gyre_check_alpha(alpha, err));
     GYRE_TRY(correlate(x, y, n, &whole, err)); /* what is wrong with the lists is wrong with their resamples */
     GYRE_NEW(&u, n);
     GYRE_NEW(&v, n);

@@ -103,8 +103,7 @@ void gyre_resample_interval(const double *sorted, size_t n, const gyre_bca *bca,
     *hi = gsl_stats_quantile_from_sorted_data(sorted, 1, n, level(bca, 1.0 - tail));
 }
 
-/* How many are below x (or at most x). */
-static size_t count_below(const double *sorted, size_t n, double x, bool or_equal)
+size_t gyre_resample_count(const double *sorted, size_t n, double x, bool or_equal)
 {
     size_t lo = 0, hi = n;
     while (lo < hi) {
@@ -120,7 +119,7 @@ static size_t count_below(const double *sorted, size_t n, double x, bool or_equa
 /* sup {q: Q(q) <= x} (upper) or inf {q: Q(q) >= x}: they differ where x is one of the values. */
 static double level_at(const double *sorted, size_t n, double x, bool upper)
 {
-    size_t k = count_below(sorted, n, x, upper);
+    size_t k = gyre_resample_count(sorted, n, x, upper);
     if (k == 0)
         return 0.0;
     if (k == n)

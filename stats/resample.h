@@ -13,14 +13,15 @@
 #ifndef GYRE_STATS_RESAMPLE_H
 #define GYRE_STATS_RESAMPLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/status.h"
 #include "stats/verdict.h"
 
-/* Of the tests in the registry: 1/(B + 1) is a round number. */
-enum { GYRE_RESAMPLES = 9999 };
+/* Of the tests in the registry: 1/(B + 1) is a round number. Sign flips are drawn above GYRE_FLIPS_EXACT documents. */
+enum { GYRE_RESAMPLES = 9999, GYRE_FLIPS_EXACT = 25 };
 
 /* The next number of the stream, and the next index below n. */
 uint64_t gyre_resample_next(uint64_t *state);
@@ -31,6 +32,9 @@ void gyre_bootstrap_means(const double *x, size_t n, size_t resamples, uint64_t 
 
 /* Sorts in place, upwards. */
 void gyre_resample_sort(double *x, size_t n);
+
+/* How many of sorted numbers are below x, or at most x. */
+size_t gyre_resample_count(const double *sorted, size_t n, double x, bool or_equal);
 
 /* Bias correction z0 (half of the means equal to the estimate counted as below it) and acceleration a (from leaving out one document each) of BCa.
  * GYRE_E_RANGE where all means lie on one side. */

@@ -1,27 +1,23 @@
 /* Dependent numbers; formulas, references and what they are not in series.h. Cost: O(n lags), O(resamples n). */
 #include "stats/series.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include <gsl/gsl_statistics_double.h>
 
 #include "stats/resample.h"
+#include "stats/stats.h"
 
 static gyre_status check(const double *x, size_t n, size_t lags, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     if (n < 2 || lags >= n)
         GYRE_FAIL(GYRE_E_APPLICABLE, "%zu lag(s) of a series of %zu numbers: at least 2 numbers, and more numbers than lags", lags, n);
-    double lo = x[0], hi = x[0];
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
             GYRE_FAIL(GYRE_E_NAN, "number %zu of the series is %g", i, x[i]);
-        lo = fmin(lo, x[i]);
-        hi = fmax(hi, x[i]);
-    }
-    if (hi - lo <= 8.0 * DBL_EPSILON * fmax(fabs(lo), fabs(hi)))
+    if (gyre_is_constant(x, n))
         GYRE_FAIL(GYRE_E_APPLICABLE, "all %zu numbers of the series are %g", n, x[0]);
 done:
     return st;
@@ -68,8 +64,7 @@ gyre_status gyre_series_blocks(const double *x, size_t n, size_t block, double a
     GYRE_TRY(check(x, n, 0, err));
     if (block == 0 || n % block != 0 || resamples < 2)
         GYRE_FAIL(GYRE_E_APPLICABLE, "%zu resamples of %zu numbers in blocks of %zu: whole blocks and at least 2 resamples", resamples, n, block);
-    if (!(alpha > 0.0 && alpha < 0.5))
-        GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
+    GYRE_TRY(gyre_check_alpha(alpha, err));
     GYRE_NEW(&means, resamples);
     for (size_t b = 0; b < resamples; b++) {
         for (size_t k = 0; k < n / block; k++)

@@ -4,7 +4,8 @@
  *   p = min(1, 2 min(greater(0), less(0)))        TOST: greater(lo), less(hi)
  *   interval at confidence 1 - 2 tail: every theta with greater(theta) >= tail and less(theta) >= tail, its ends found by bisection to 1e-13 of the sample's size
  *
- * so TOST p < alpha exactly where the 1 - 2 alpha interval lies inside the margin, but for that 1e-13. Where even an end beyond all data is not rejected (too few documents for this
+ * so TOST p < alpha exactly where the 1 - 2 alpha interval lies inside the margin, but for that 1e-13 and for tails that are not monotone: those of signed ranks at a theta that is itself a
+ * difference or the mean of two, where zeros are dropped and ranks shared (Pratt, J. American Statistical Association 54 (1959) 655-667). Where even an end beyond all data is not rejected (too few documents for this
  * tail) there is no interval: NaN.
  * Reference: Hodges, Lehmann, Annals of Mathematical Statistics 34 (1963) 598-611.
  */

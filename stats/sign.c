@@ -22,15 +22,16 @@
 typedef struct sample {
     const double *d;
     size_t n;
+    double largest; /* |d| */
 } sample;
 
 static gyre_status tails(void *data, double theta, double *greater, double *less, gyre_error *err)
 {
     const sample *s = data;
     size_t above = 0, below = 0;
+    double slack = 8.0 * DBL_EPSILON * fmax(s->largest, fabs(theta));
     (void)err;
     for (size_t i = 0; i < s->n; i++) {
-        double slack = 8.0 * DBL_EPSILON * fmax(fabs(s->d[i]), fabs(theta));
         above += s->d[i] - theta > slack;
         below += theta - s->d[i] > slack;
     }
@@ -43,12 +44,11 @@ static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyr
 {
     gyre_status st = GYRE_OK;
     double *sorted = NULL;
-    GYRE_TRY(gyre_estimate_begin(&gyre_test_sign, d, seeds, documents, out, err));
+    GYRE_TRY(gyre_one_seed_estimate(&gyre_test_sign, d, seeds, documents, out, err));
     GYRE_NEW(&sorted, documents);
     memcpy(sorted, d, documents * sizeof *sorted);
     gyre_resample_sort(sorted, documents);
     out->mean = gsl_stats_median_from_sorted_data(sorted, 1, documents);
-    out->sd_document = out->degenerate ? 0.0 : gyre_document_sd(d, documents);
 done:
     free(sorted);
     return st;
@@ -58,9 +58,11 @@ static gyre_status judge(const double *d, size_t seeds, size_t documents, const 
                          gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    sample s = { d, documents };
+    sample s = { d, documents, 0.0 };
     (void)seed;
     GYRE_TRY(estimate(d, seeds, documents, e, err));
+    for (size_t i = 0; i < documents; i++)
+        s.largest = fmax(s.largest, fabs(d[i]));
     GYRE_TRY(gyre_judge_begin(margin, alpha, out, err));
     if (!e->degenerate)
         GYRE_TRY(gyre_judge_by_shift(tails, &s, d, documents, margin, alpha, out, err));

@@ -17,8 +17,6 @@
 #include "stats/shift.h"
 #include "stats/stats.h"
 
-enum { GYRE_FLIPS_EXACT = 25 };
-
 typedef struct sample {
     const double *d;
     size_t n;
@@ -51,19 +49,6 @@ static double pairs_at_most(const double *left, size_t n_left, const double *rig
     return count;
 }
 
-static size_t count_at_most(const double *sorted, size_t n, double x)
-{
-    size_t lo = 0, hi = n;
-    while (lo < hi) {
-        size_t middle = lo + (hi - lo) / 2;
-        if (sorted[middle] <= x)
-            lo = middle + 1;
-        else
-            hi = middle;
-    }
-    return lo;
-}
-
 static gyre_status tails(void *data, double theta, double *greater, double *less, gyre_error *err)
 {
     const sample *s = data;
@@ -79,8 +64,8 @@ static gyre_status tails(void *data, double theta, double *greater, double *less
     } else {
         all = GYRE_RESAMPLES + 1.0;
         few = many = 1.0 + (double)(GYRE_RESAMPLES - s->n_means); /* the sample itself, and empty subsets */
-        few += (double)count_at_most(s->mean, s->n_means, theta + slack / (double)s->n);
-        many += (double)(s->n_means - count_at_most(s->mean, s->n_means, theta - slack / (double)s->n));
+        few += (double)gyre_resample_count(s->mean, s->n_means, theta + slack / (double)s->n, true);
+        many += (double)(s->n_means - gyre_resample_count(s->mean, s->n_means, theta - slack / (double)s->n, true));
     }
     *greater = few / all;
     *less = many / all;
@@ -115,11 +100,7 @@ done:
 
 static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err)
 {
-    gyre_status st = GYRE_OK;
-    GYRE_TRY(gyre_estimate_begin(&gyre_test_sign_flip, d, seeds, documents, out, err));
-    out->sd_document = out->degenerate ? 0.0 : gyre_document_sd(d, documents);
-done:
-    return st;
+    return gyre_one_seed_estimate(&gyre_test_sign_flip, d, seeds, documents, out, err);
 }
 
 static gyre_status judge(const double *d, size_t seeds, size_t documents, const gyre_margin *margin, double alpha, uint64_t seed, gyre_estimate *e, gyre_judgement *out,

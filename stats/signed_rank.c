@@ -10,8 +10,6 @@
 
 #include "stats/resample.h"
 
-enum { MOST_WALSH = 4000 };
-
 typedef struct placed {
     double size; /* |d - shift|, 0 where it is rounding */
     int sign;
@@ -128,8 +126,8 @@ gyre_status gyre_hodges_lehmann(const double *d, size_t n, double *out, gyre_err
     gyre_status st = GYRE_OK;
     double *walsh = NULL;
     size_t m = 0;
-    if (n == 0 || n > MOST_WALSH)
-        GYRE_FAIL(GYRE_E_APPLICABLE, "the pseudo-median of %zu differences: between 1 and %d", n, MOST_WALSH);
+    if (n == 0 || n > GYRE_WALSH_MOST)
+        GYRE_FAIL(GYRE_E_APPLICABLE, "the pseudo-median of %zu differences: between 1 and %d", n, GYRE_WALSH_MOST);
     GYRE_NEW(&walsh, n * (n + 1) / 2);
     for (size_t i = 0; i < n; i++)
         for (size_t j = i; j < n; j++)

@@ -17,7 +17,7 @@
 
 #include "core/status.h"
 
-enum { GYRE_RANKS_EXACT = 100 };
+enum { GYRE_RANKS_EXACT = 100, GYRE_WALSH_MOST = 4000 };
 
 typedef enum gyre_zeros { GYRE_ZEROS_DROP, GYRE_ZEROS_PRATT } gyre_zeros;
 
@@ -32,7 +32,7 @@ typedef struct gyre_signed_ranks {
 /* All p values are 1 where every difference is zero. GYRE_E_NAN for a number that is not finite. */
 gyre_status gyre_signed_rank(const double *d, size_t n, double shift, gyre_zeros zeros, gyre_signed_ranks *out, gyre_error *err);
 
-/* The Hodges-Lehmann pseudo-median: median of (d_i + d_j)/2 over i <= j, zeros included. O(n^2 log n); GYRE_E_APPLICABLE for no numbers or more than 4000. */
+/* The Hodges-Lehmann pseudo-median: median of (d_i + d_j)/2 over i <= j, zeros included. O(n^2 log n); GYRE_E_APPLICABLE for no numbers or more than GYRE_WALSH_MOST. */
 gyre_status gyre_hodges_lehmann(const double *d, size_t n, double *out, gyre_error *err);
 
 #endif

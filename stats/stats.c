@@ -36,10 +36,10 @@ const gyre_test_type *gyre_test_default(size_t seeds, size_t documents)
     return seeds == 1 ? &gyre_test_paired_t : &gyre_test_crossed;
 }
 
-static bool is_constant(const double *d, size_t n)
+bool gyre_is_constant(const double *x, size_t n)
 {
     double lo, hi;
-    gsl_stats_minmax(&lo, &hi, d, 1, n);
+    gsl_stats_minmax(&lo, &hi, x, 1, n);
     return hi - lo <= 8.0 * DBL_EPSILON * fmax(fabs(lo), fabs(hi));
 }
 
@@ -57,7 +57,7 @@ gyre_status gyre_estimate_begin(const gyre_test_type *type, const double *d, siz
     out->mean = gsl_stats_mean(d, 1, n);
     if (!isfinite(out->mean))
         GYRE_FAIL(GYRE_E_RANGE, "mean of %zu differences overflows: rescale the metric", n);
-    out->degenerate = is_constant(d, n);
+    out->degenerate = gyre_is_constant(d, n);
     if (out->degenerate)
         out->se = 0.0;
 done:
@@ -77,16 +77,33 @@ bool gyre_one_seed_applicable(size_t seeds, size_t documents, char *why, size_t 
     return true;
 }
 
-double gyre_document_sd(const double *d, size_t documents)
+static gyre_status check_variance(double variance, gyre_error *err)
 {
-    return gsl_stats_sd(d, 1, documents);
+    gyre_status st = GYRE_OK;
+    if (!isfinite(variance) || variance < DBL_MIN)
+        GYRE_FAIL(GYRE_E_RANGE, "a squared standard deviation or error of %g leaves the range of double: rescale the metric", variance);
+done:
+    return st;
+}
+
+gyre_status gyre_one_seed_estimate(const gyre_test_type *type, const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    GYRE_TRY(gyre_estimate_begin(type, d, seeds, documents, out, err));
+    double variance = out->degenerate ? 0.0 : gsl_stats_variance_m(d, 1, documents, out->mean);
+    if (!out->degenerate)
+        GYRE_TRY(check_variance(variance, err));
+    out->sd_document = sqrt(variance);
+done:
+    return st;
 }
 
 gyre_status gyre_estimate_end(double variance, double df, gyre_estimate *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    if (!isfinite(variance) || variance < DBL_MIN || !isfinite(df) || df <= 0.0)
-        GYRE_FAIL(GYRE_E_RANGE, "squared standard error %g with %g degrees of freedom leaves the range of double: rescale the metric", variance, df);
+    GYRE_TRY(check_variance(variance, err));
+    if (!isfinite(df) || df <= 0.0)
+        GYRE_FAIL(GYRE_E_RANGE, "%g degrees of freedom: rescale the metric", df);
     out->se = sqrt(variance);
     out->df = df;
 done:

@@ -85,8 +85,11 @@ gyre_status gyre_estimate_begin(const gyre_test_type *type, const double *d, siz
 /* For implementations: applicable() of the tests that take one difference a document, S = 1 and D >= 2. Averaging over seeds first would take the drawn seeds for all there are. */
 bool gyre_one_seed_applicable(size_t seeds, size_t documents, char *why, size_t why_size);
 
-/* For implementations: the sample standard deviation of one difference a document. */
-double gyre_document_sd(const double *d, size_t documents);
+/* For implementations: gyre_estimate_begin of a test that takes one difference a document, and sd_document; refused where its square leaves the range of double. */
+gyre_status gyre_one_seed_estimate(const gyre_test_type *type, const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err);
+
+/* Whether n numbers (at least 1) are one number but for the rounding of the subtraction that made them. */
+bool gyre_is_constant(const double *x, size_t n);
 
 /* For implementations, the last thing where not degenerate: out->se = sqrt(variance) and out->df = df, refused unless positive and finite. */
 gyre_status gyre_estimate_end(double variance, double df, gyre_estimate *out, gyre_error *err);

@@ -28,12 +28,20 @@ done:
     return st;
 }
 
+gyre_status gyre_check_alpha(double alpha, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    if (!(alpha > 0.0 && alpha < 0.5))
+        GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
+done:
+    return st;
+}
+
 gyre_status gyre_judge_begin(const gyre_margin *margin, double alpha, gyre_judgement *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     *out = (gyre_judgement){ NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
-    if (!(alpha > 0.0 && alpha < 0.5))
-        GYRE_FAIL(GYRE_E_CONFIG, "alpha %g is outside (0, 0.5)", alpha);
+    GYRE_TRY(gyre_check_alpha(alpha, err));
     if (margin->declared && !(isfinite(margin->lo) && isfinite(margin->hi) && margin->lo < 0.0 && margin->hi > 0.0))
         GYRE_FAIL(GYRE_E_CONFIG, "margin (%g, %g) does not hold 0 inside finite bounds", margin->lo, margin->hi);
 done:

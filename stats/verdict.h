@@ -47,6 +47,9 @@ struct gyre_judgement {
 /* GYRE_E_CONFIG unless 0 < alpha < 1/2 and the margin is as said above. */
 gyre_status gyre_judge(const gyre_estimate *estimate, const gyre_margin *margin, double alpha, gyre_judgement *out, gyre_error *err);
 
+/* GYRE_E_CONFIG unless 0 < alpha < 1/2. */
+gyre_status gyre_check_alpha(double alpha, gyre_error *err);
+
 /* For implementations of gyre_test_type.judge: GYRE_E_CONFIG unless alpha and margin are as said above; fills out with NaN. */
 gyre_status gyre_judge_begin(const gyre_margin *margin, double alpha, gyre_judgement *out, gyre_error *err);
 

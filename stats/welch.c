@@ -1,7 +1,6 @@
 /* Welch's t; formulas, references and what it is not in welch.h. */
 #include "stats/welch.h"
 
-#include <float.h>
 #include <math.h>
 
 #include <gsl/gsl_statistics_double.h>
@@ -9,16 +8,12 @@
 static gyre_status check(const double *x, size_t n, char side, bool *constant, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    double lo = INFINITY, hi = -INFINITY;
     if (n < 2)
         GYRE_FAIL(GYRE_E_APPLICABLE, "sample %c has %zu number(s) and no spread: at least 2", side, n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
             GYRE_FAIL(GYRE_E_NAN, "number %zu of sample %c is %g", i, side, x[i]);
-        lo = fmin(lo, x[i]);
-        hi = fmax(hi, x[i]);
-    }
-    *constant = hi - lo <= 8.0 * DBL_EPSILON * fmax(fabs(lo), fabs(hi));
+    *constant = gyre_is_constant(x, n);
 done:
     return st;
 }
@@ -26,7 +21,7 @@ done:
 gyre_status gyre_welch(const double *a, size_t n_a, const double *b, size_t n_b, gyre_estimate *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    bool flat_a, flat_b;
+    bool flat_a = false, flat_b = false;
     *out = (gyre_estimate){ NAN, NAN, NAN, NAN, NAN, NAN, false };
     GYRE_TRY(check(a, n_a, 'a', &flat_a, err));
     GYRE_TRY(check(b, n_b, 'b', &flat_b, err));

@@ -7,6 +7,7 @@
  * What it is not: a test of the mean unless differences are symmetric about their centre, nor one for seeded arms.
  */
 #include <math.h>
+#include <stdio.h>
 
 #include "stats/shift.h"
 #include "stats/signed_rank.h"
@@ -27,12 +28,22 @@ static gyre_status tails(void *data, double theta, double *greater, double *less
     return st;
 }
 
+static bool applicable(size_t seeds, size_t documents, char *why, size_t why_size)
+{
+    if (!gyre_one_seed_applicable(seeds, documents, why, why_size))
+        return false;
+    if (documents > GYRE_WALSH_MOST) {
+        (void)snprintf(why, why_size, "%zu documents have too many pairs for a pseudo-median, at most %d: use sign_flip or paired_t", documents, GYRE_WALSH_MOST);
+        return false;
+    }
+    return true;
+}
+
 static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyre_estimate *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    GYRE_TRY(gyre_estimate_begin(&gyre_test_wilcoxon, d, seeds, documents, out, err));
+    GYRE_TRY(gyre_one_seed_estimate(&gyre_test_wilcoxon, d, seeds, documents, out, err));
     GYRE_TRY(gyre_hodges_lehmann(d, documents, &out->mean, err));
-    out->sd_document = out->degenerate ? 0.0 : gyre_document_sd(d, documents);
 done:
     return st;
 }
@@ -55,7 +66,7 @@ const gyre_test_type gyre_test_wilcoxon = {
     .name = "wilcoxon",
     .summary = "Wilcoxon signed ranks over documents, exact with ties, for arms without seeds",
     .source = "Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; Hodges, Lehmann, Annals of Mathematical Statistics 34 (1963) 598-611",
-    .applicable = gyre_one_seed_applicable,
+    .applicable = applicable,
     .estimate = estimate,
     .judge = judge,
 };

@@ -392,8 +392,11 @@ static gyre_status power_row(session *s, const null_power *p, gyre_error *err)
     double n = 2.0 * (double)e.campaigns, slack = e.design.seeds > 1 ? 0.02 : 0.0;
     rate r = rate_of(t.count[FOUND], n);
     bool ok = within(s, r.value, n, fmax(0.0, formula - slack), fmin(1.0, formula + slack));
+    char question[64] = "differs";
+    if (p->margin > 0.0)
+        (void)snprintf(question, sizeof question, "%s, margin %g", p->goal, p->margin);
     (void)printf("| %s | %zu x %zu | %g, %g, %g | %s | %g | %.0f | %.4f ± %.4f | %.4f%s |\n", e.design.seeds > 1 ? "`crossed`" : "`paired_t`", p->design.seeds, p->design.documents, p->design.seed, p->design.document,
-                 p->design.residual, p->margin > 0.0 ? p->goal : "differs", p->effect, n, r.value, r.error, formula, ok ? "" : " **OUT**");
+                 p->design.residual, question, p->effect, n, r.value, r.error, formula, ok ? "" : " **OUT**");
 done:
     return st;
 }
@@ -401,7 +404,7 @@ done:
 static gyre_status powers(session *s, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
-    (void)printf("\n| test | seeds x documents | sd over seeds, documents, residual | question | true difference, in standard errors | comparisons | power measured | formula |\n|---|---|---|---|---|---|---|---|\n");
+    (void)printf("\n| test | seeds x documents | sd over seeds, documents, residual | question (margin in standard errors) | true difference, in standard errors | comparisons | power measured | formula |\n|---|---|---|---|---|---|---|---|\n");
     for (const null_power *p = null_powers; p->goal != NULL; p++)
         GYRE_TRY(power_row(s, p, err));
 done:

@@ -155,7 +155,7 @@ double null_family_rate(const null_family *f, size_t m)
     for (size_t i = 1; i <= m; i++)
         harmonic += 1.0 / (double)i;
     if (f->what == NULL_FALSE_SHARE)
-        return 0.05 * (n - (double)f->effects) / n / (strcmp(f->correction, "by") == 0 ? harmonic : 1.0);
+        return 0.05 * (n - (double)f->effects) / n / (f->exact && strcmp(f->correction, "by") == 0 ? harmonic : 1.0);
     return f->exact ? 1.0 - pow(1.0 - 0.05 / n, n) : 0.05;
 }
 

@@ -618,13 +618,52 @@ static void as_asked(void **state)
     gyre_table_free(t);
 }
 
+/* One draw of a seeded arm says nothing of others, whatever test is named. */
+static void one_seed_is_no_sample(void **state)
+{
+    (void)state;
+    static const char *const asked[] = { "auto", "crossed", "paired_t", "sign_flip", "bootstrap" };
+    for (size_t k = 0; k < sizeof asked / sizeof *asked; k++)
+        for (size_t seeded = 0; seeded < 2; seeded++) {
+            gyre_table *t = planned();
+            t->n_seeds = 1;
+            for (size_t i = 0; i < t->n_cells; i++)
+                t->cells[i].seeded = seeded == 1 && strcmp(t->cells[i].arm, "c") == 0;
+            for (size_t i = 0; i < 3; i++)
+                t->comparisons[i].test_asked = asked[k];
+            OK(gyre_compare(t, &error));
+            bool judged = seeded == 0 && strcmp(asked[k], "crossed") != 0;
+            assert_string_equal(t->comparisons[1].status, judged ? "OK" : "DEGENERATE");
+            assert_int_equal(isnan(t->comparisons[1].p), !judged);
+            if (!judged)
+                assert_non_null(strstr(t->comparisons[1].reason, "1 seed(s)"));
+            gyre_table_free(t);
+        }
+}
+
+/* What the test says of a sample that it cannot judge is the reason that is shown. */
+static void reasons_are_the_test_s(void **state)
+{
+    (void)state;
+    gyre_table *t = planned();
+    for (size_t i = 0; i < t->n_cells; i++)
+        for (size_t j = 0; j < DOCUMENTS; j++)
+            t->cells[i].values[j] *= 1e-170;
+    t->comparisons[0].test_asked = "bootstrap";
+    OK(gyre_compare(t, &error));
+    assert_string_equal(t->comparisons[0].status, "DEGENERATE");
+    assert_non_null(strstr(t->comparisons[0].reason, "test bootstrap: a squared standard deviation"));
+    assert_non_null(strstr(t->comparisons[1].reason, "test paired_t: a squared standard deviation"));
+    gyre_table_free(t);
+}
+
 /* ---- what could have been seen ---- */
 
 static void foreseen(void **state)
 {
     (void)state;
     const gyre_design design = { 8, 12, 0.05, 0.02, 0.03 };
-    gyre_comparison c = { .ratio = true, .has_margin = true, .margin = 1.05, .alpha = 0.05, .goal = "equivalent" };
+    gyre_comparison c = { .ratio = true, .has_margin = true, .margin = 1.05, .alpha = 0.05, .goal = "equivalent", .test_asked = "auto" };
     gyre_margin margin;
     OK(gyre_margin_ratio(1.05, &margin, &error));
     OK(gyre_foresee(&design, &c, &error));
@@ -644,6 +683,21 @@ static void foreseen(void **state)
     char wanted[GYRE_FORESEEN_TEXT];
     (void)snprintf(wanted, sizeof wanted, "could have seen x%.3g with power 0.8; for the margin: %zu seeds", exp(c.mde), seeds - 1);
     assert_int_equal(strncmp(text, wanted, strlen(wanted)), 0);
+    const gyre_design two = { 2, 2, 0.0, 0.0, 0.03 }; /* a third of a degree of freedom: no difference is seen at such an alpha, and that is no error */
+    c.alpha = 0.001;
+    OK(gyre_foresee(&two, &c, &error));
+    assert_true(isnan(c.mde) && !(c.power > 0.05));
+    c.alpha = 0.05;
+    const gyre_design five = { 1, 5, NAN, 0.03, NAN }; /* 2/2^5 is above 0.05: signs see nothing where a t does */
+    OK(gyre_foresee(&five, &c, &error));
+    assert_true(c.mde > 0.0);
+    c.test_asked = "sign";
+    OK(gyre_foresee(&five, &c, &error));
+    assert_true(isnan(c.mde) && c.power > 0.0); /* 1/2^5 is not: it may find the arms equivalent */
+    const gyre_design four = { 1, 4, NAN, 0.03, NAN };
+    OK(gyre_foresee(&four, &c, &error));
+    assert_true(isnan(c.mde) && isnan(c.power) && isnan(c.documents_needed));
+    c.test_asked = "auto";
     const gyre_design unknown = { 8, 12, NAN, NAN, NAN };
     OK(gyre_foresee(&unknown, &c, &error));
     assert_true(isnan(c.mde) && isnan(c.power) && isnan(c.seeds_needed) && isnan(c.documents_needed));
@@ -683,7 +737,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_numbers),       cmocka_unit_test(zero_drift),          cmocka_unit_test(duplicates),
         cmocka_unit_test(seed_sensitivity), cmocka_unit_test(no_false_alarms),   cmocka_unit_test(registered_plans_hold), cmocka_unit_test(changes_are_exploratory),
-        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(arms_of_layers_are_registered), cmocka_unit_test(cells_before_the_plan), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
+        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(arms_of_layers_are_registered), cmocka_unit_test(cells_before_the_plan), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(one_seed_is_no_sample), cmocka_unit_test(reasons_are_the_test_s), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
     };
     (void)gsl_set_error_handler_off();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 #include <gsl/gsl_errno.h>
 
-#include "stats/holm.h"
+#include "stats/multiplicity.h"
 #include "stats/stats.h"
 #include "stats/verdict.h"
 

@@ -115,6 +115,11 @@ static void effects(void **state)
     CHECK_CLOSE(e.hl_lo, walsh[3], 1e-12, 1e-12);
     CHECK_CLOSE(e.hl_hi, walsh[32], 1e-12, 0.0);
     CHECK_CLOSE(e.hodges_lehmann, 0.5 * (walsh[17] + walsh[18]), 1e-15, 0.0);
+    static double many[4001];
+    for (size_t i = 0; i < 4001; i++)
+        many[i] = (double)(i % 7);
+    OK(gyre_effect_sizes(many, NULL, 4001, 0.05, &e, &err)); /* too many pairs for the pseudo-median; the rest stands */
+    assert_true(isnan(e.hodges_lehmann) && isnan(e.hl_lo) && e.dz > 1.4 && e.dz_lo < e.dz && e.rank_biserial >= 1.0);
     const double flat[] = { 2, 2, 2 };
     REFUSED(gyre_effect_sizes(flat, NULL, 3, 0.05, &e, &err), GYRE_E_APPLICABLE, "no spread");
     REFUSED(gyre_effect_sizes(d, NULL, 8, 0.7, &e, &err), GYRE_E_CONFIG, "alpha");
@@ -354,6 +359,41 @@ static void seeds_and_documents_needed(void **state)
     CHECK_CLOSE(se, sqrt(v / 24.0), 1e-12, 0.0);
 }
 
+/* Against trying all of 2 to 120: power that rises and falls again (as documents grow three seeds come to rule df) does not hide the least count. */
+static void the_least_count(void **state)
+{
+    (void)state;
+    static const double sd[] = { 0.01, 0.3, 1.0 };
+    size_t falls = 0, found = 0;
+    for (size_t k = 0; k < 27 * 4 * 8; k++) {
+        const double hi = 0.1 * pow(1.5, 1.0 + 2.0 * (double)(k % 8)) / 1.333;
+        const gyre_margin margin = { true, -hi, hi };
+        gyre_design design = { 2 + k / 8 % 4, 2, sd[k / 32 % 3], sd[k / 96 % 3], sd[k / 288] };
+        double power, before = 0.0, n;
+        size_t least = 0;
+        OK(gyre_documents_needed(&design, 0.0, &margin, GYRE_GOAL_EQUIVALENT, 0.05, 0.8, &n, &err));
+        for (design.documents = 2; design.documents <= 120; design.documents++) {
+            OK(gyre_power_crossed(&design, 0.0, &margin, GYRE_GOAL_EQUIVALENT, 0.05, &power, &err));
+            falls += power < before - 1e-6;
+            before = power;
+            least = least == 0 && power >= 0.8 ? design.documents : least;
+        }
+        found += least > 0;
+        if (least > 0)
+            CHECK_CLOSE(n, (double)least, 0.0, 0.0);
+        else
+            assert_true(isnan(n) || n > 120.0);
+    }
+    assert_true(falls > 100 && found > 100);
+    const gyre_margin margin = { true, -2.56289, 2.56289 }; /* three seeds, three documents; four documents are not enough */
+    gyre_design three = { 3, 8, 1.0, 0.3, 0.01 };
+    double n, power;
+    OK(gyre_documents_needed(&three, 0.0, &margin, GYRE_GOAL_EQUIVALENT, 0.05, 0.8, &n, &err));
+    CHECK_CLOSE(n, 3.0, 0.0, 0.0);
+    OK(gyre_power_crossed(&three, 0.0, &margin, GYRE_GOAL_EQUIVALENT, 0.05, &power, &err));
+    assert_true(power < 0.8);
+}
+
 /* ---- families, blocks, series ---- */
 
 static void adjustments(void **state)
@@ -473,7 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(welch),          cmocka_unit_test(mcnemar),            cmocka_unit_test(effects),                cmocka_unit_test(many_ranks),
         cmocka_unit_test(rank_intervals), cmocka_unit_test(components_by_hand), cmocka_unit_test(components_and_crossed), cmocka_unit_test(power_identities),
-        cmocka_unit_test(power_of_crossed), cmocka_unit_test(seeds_and_documents_needed), cmocka_unit_test(adjustments), cmocka_unit_test(blocks),
+        cmocka_unit_test(power_of_crossed), cmocka_unit_test(seeds_and_documents_needed), cmocka_unit_test(the_least_count), cmocka_unit_test(adjustments), cmocka_unit_test(blocks),
         cmocka_unit_test(series_limits),
     };
     gsl_set_error_handler_off();

@@ -4,6 +4,7 @@
 #include <gsl/gsl_errno.h>
 
 #include "check.h"
+#include "stats/caution.h"
 #include "stats/resample.h"
 #include "stats/stats.h"
 #include "stats/verdict.h"
@@ -165,6 +166,63 @@ static void refusals(void **state)
     }
 }
 
+/* Numbers whose squares are no doubles, and medians or means that overflow, are refused: no test may hang on them or find significance in an infinity. */
+static void out_of_range(void **state)
+{
+    (void)state;
+    const double base[] = { 1, -1, 1.2, -1, 1, 1, -1.1, 1, 0.5, 0.25, -0.5, 0.75 }, scales[] = { 1.4e308, 1e160, 1e-170, 1e-312 };
+    const gyre_margin margin = { true, -1.0, 1.0 };
+    for (const gyre_test_type *const *t = gyre_tests; *t != NULL; t++)
+        for (size_t k = 0; k < sizeof scales / sizeof *scales; k++) {
+            size_t seeds = seeds_for(*t) == 1 ? 1 : 3;
+            double d[12];
+            gyre_error err;
+            gyre_estimate e;
+            gyre_judgement j;
+            for (size_t i = 0; i < 12; i++)
+                d[i] = base[i] * scales[k];
+            assert_int_equal(gyre_test_judge(*t, d, seeds, 12 / seeds, &margin, 0.05, 1, &e, &j, &err), GYRE_E_RANGE);
+            assert_non_null(strstr(err.message, "rescale the metric"));
+        }
+}
+
+/* Pairs of 4001 documents are too many for the pseudo-median: a shape that the test refuses, not an error within. */
+static void too_many_documents(void **state)
+{
+    (void)state;
+    static double d[4001];
+    char why[GYRE_TEST_WHY];
+    gyre_error err;
+    gyre_estimate e;
+    gyre_judgement j;
+    for (size_t i = 0; i < 4001; i++)
+        d[i] = (double)(i % 13) - 4.0;
+    assert_true(gyre_test_wilcoxon.applicable(1, 4000, why, sizeof why));
+    assert_false(gyre_test_wilcoxon.applicable(1, 4001, why, sizeof why));
+    assert_int_equal(gyre_test_judge(&gyre_test_wilcoxon, d, 1, 4001, &none, 0.05, 0, &e, &j, &err), GYRE_E_APPLICABLE);
+    assert_non_null(strstr(err.message, "4001 documents"));
+}
+
+/* No sample speaks louder than one in which all differences are of one sign (and, for means, far from 0 against their spread). */
+static void least_p(void **state)
+{
+    (void)state;
+    for (const gyre_test_type *const *t = gyre_tests; *t != NULL; t++)
+        for (size_t documents = 4; documents <= 30; documents++) {
+            size_t seeds = seeds_for(*t);
+            double d[MOST], least = gyre_test_least_p(*t, documents);
+            gyre_estimate e;
+            for (size_t i = 0; i < seeds * documents; i++)
+                d[i] = 1000.0 + (double)(i % 7) + 0.1 * (double)i;
+            double p = judged(*t, d, seeds, documents, &none, 0.05, &e).p;
+            if (least > 0.0)
+                CHECK_CLOSE(p, least, 1e-14, 0.0);
+            else
+                assert_true(p < 1e-3);
+            assert_int_equal(strstr(gyre_test_caution(*t, seeds, documents), "unable") != NULL, p >= 0.05);
+        }
+}
+
 static void goals(void **state)
 {
     (void)state;
@@ -238,8 +296,56 @@ static void rounding_ties(void **state)
     const double tenths[] = { 0.1, 0.2, 0.3, 0.4, -0.5, 0.7 }, whole[] = { 1, 2, 3, 4, -5, 7 };
     gyre_estimate e;
     CHECK_CLOSE(judged(gyre_test_find("sign_flip"), tenths, 1, 6, &none, 0.05, &e).p, judged(gyre_test_find("sign_flip"), whole, 1, 6, &none, 0.05, &e).p, 0.0, 0.0);
+    const double residue[] = { 0.1 + 0.2 - 0.3, 1, 2, 3, -1, 2 }, nothing[] = { 0, 1, 2, 3, -1, 2 }; /* 5.6e-17 is no win */
+    CHECK_CLOSE(judged(gyre_test_find("sign"), residue, 1, 6, &none, 0.05, &e).p, judged(gyre_test_find("sign"), nothing, 1, 6, &none, 0.05, &e).p, 0.0, 0.0);
     const double near[] = { 0.3 - 0.2, 0.2 - 0.1, -0.1, 0.4 }, tied[] = { 1, 1, -1, 4 };
     CHECK_CLOSE(judged(gyre_test_find("wilcoxon"), near, 1, 4, &none, 0.05, &e).p, judged(gyre_test_find("wilcoxon"), tied, 1, 4, &none, 0.05, &e).p, 0.0, 0.0);
+}
+
+/* Ends of intervals of 8 documents: the sign test's are order statistics (P(X = 0) = 1/256, P(X <= 1) = 9/256: only the extremes at 95 %, the second at 90 %), the flip test's Hartigan's typical values, the
+ * k-th of the means of all 255 subsets, with k the first whose k/256 reaches the tail. */
+static void interval_ends(void **state)
+{
+    (void)state;
+    const double d[8] = { -0.3, 0.7, 0.21, 1.9, -0.45, 3.3, 0.05, 2.6 }, sorted[8] = { -0.45, -0.3, 0.05, 0.21, 0.7, 1.9, 2.6, 3.3 };
+    double means[255];
+    gyre_estimate e;
+    for (size_t a = 1; a < 256; a++) {
+        double sum = 0.0, size = 0.0;
+        for (size_t i = 0; i < 8; i++)
+            if ((a >> i & 1) != 0) {
+                sum += d[i];
+                size += 1.0;
+            }
+        means[a - 1] = sum / size;
+    }
+    gyre_resample_sort(means, 255);
+    gyre_judgement j = judged(gyre_test_find("sign"), d, 1, 8, &none, 0.05, &e);
+    CHECK_CLOSE(j.lo, sorted[0], 1e-12, 0.0);
+    CHECK_CLOSE(j.hi, sorted[7], 1e-12, 0.0);
+    CHECK_CLOSE(j.inner_lo, sorted[1], 1e-12, 0.0);
+    CHECK_CLOSE(j.inner_hi, sorted[6], 1e-12, 0.0);
+    j = judged(gyre_test_find("sign_flip"), d, 1, 8, &none, 0.05, &e);
+    CHECK_CLOSE(j.lo, means[5], 0.0, 1e-12); /* (1 + 6)/256 is the first above 0.025 */
+    CHECK_CLOSE(j.hi, means[249], 1e-12, 0.0);
+    CHECK_CLOSE(j.inner_lo, means[11], 0.0, 1e-12); /* (1 + 12)/256 above 0.05 */
+    CHECK_CLOSE(j.inner_hi, means[243], 1e-12, 0.0);
+}
+
+/* Where 0 is itself a difference Wilcoxon's rule drops it and the p value may be below that of any shift near by (Pratt 1959): here p < 0.05 although the interval holds 0. Both are right; the header says so. */
+static void dropped_zeros(void **state)
+{
+    (void)state;
+    const double d[] = { -2, -1, -1, 0, 0, 3, 4, 5, 5, 5, 5 };
+    double moved[11];
+    gyre_estimate e;
+    gyre_judgement j = judged(gyre_test_find("wilcoxon"), d, 1, 11, &none, 0.05, &e);
+    CHECK_CLOSE(j.p, 0.046875, 0.0, 0.0); /* 12 of 512 sign choices of 9 mid-ranks, twice */
+    assert_true(j.lo < -1e-3 && j.hi > 0.0);
+    for (size_t i = 0; i < 11; i++)
+        moved[i] = d[i] + 1e-6;
+    assert_true(judged(gyre_test_find("wilcoxon"), moved, 1, 11, &none, 0.05, &e).p > 0.06);
+    assert_true(judged(gyre_test_find("sign_flip"), d, 1, 11, &none, 0.05, &e).p < 0.05 && judged(gyre_test_find("sign_flip"), d, 1, 11, &none, 0.05, &e).lo > 0.0);
 }
 
 /* Drawn flips against all of them: 30 numbers of which the last 8 are as good as nothing, against the first 22. */
@@ -394,7 +500,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_sign),   cmocka_unit_test(equivalence_is_an_interval), cmocka_unit_test(without_spread), cmocka_unit_test(seeds_of_streams),
         cmocka_unit_test(refusals),         cmocka_unit_test(goals),                      cmocka_unit_test(all_sign_choices), cmocka_unit_test(rounding_ties),
-        cmocka_unit_test(drawn_flips),      cmocka_unit_test(all_resamples),              cmocka_unit_test(indices),        cmocka_unit_test(crossed_bootstrap_limits),
+        cmocka_unit_test(drawn_flips),      cmocka_unit_test(out_of_range), cmocka_unit_test(too_many_documents), cmocka_unit_test(least_p), cmocka_unit_test(interval_ends), cmocka_unit_test(dropped_zeros),
+            cmocka_unit_test(all_resamples),              cmocka_unit_test(indices),        cmocka_unit_test(crossed_bootstrap_limits),
         cmocka_unit_test_prestate(error_rates, few ? argv[1] : NULL),
     };
     return cmocka_run_group_tests_name("stats_tests", tests, NULL, NULL);
