@@ -25,7 +25,7 @@ static void on_signal(int signal_number)
 static const gyre_verb verbs[] = {
     {"run", "compute the cells of a configuration, merge, report",
      "gyre run CONFIG.yaml [--out DIR] [--size NAME] [--set path.to.key=value]... [--jobs N] [--shard i/n] [--dry-run] [--quiet]\n"
-     "  --out DIR     run folder (default out/<experiment>); a second run there computes what is missing\n"
+     "  --out DIR     run folder (default out/<experiment>, with --size out/<experiment>-<NAME>); a second run there computes what is missing\n"
      "  --size NAME   applies the assignments under NAME in the configuration's `sizes`\n"
      "  --set a.b=c   overrides the configuration; may be given again\n"
      "  --jobs N      threads (default: one a processor)\n"

@@ -193,6 +193,7 @@ static gyre_status find_fit(const gyre_config *c, const gyre_search *search, gyr
     GYRE_TRY(check_leak(c, s, path, err));
     GYRE_TRY(gyre_capture_digest(m->fit, digest, err));
     GYRE_TRY(gyre_table_text(t, digest, &m->fit_digest, err));
+    out->fit_digest = m->fit_digest;
     out->n_calibration = s->split.use[GYRE_USE_CALIBRATE].count;
     out->n_validation = s->split.use[GYRE_USE_VALIDATE].count;
     GYRE_TRY(gyre_plan_keep_names(t, info, s->split.use[GYRE_USE_CALIBRATE], &out->calibration, err));

@@ -55,19 +55,15 @@ static bool older_than(const char *folder, struct timespec cell, time_t *when)
     return true;
 }
 
-static gyre_status register_saved(const char *folder, time_t when, gyre_error *err)
+/* The plan of the configuration that the folder was begun with. */
+static gyre_status plan_saved(const char *folder, gyre_config **config, gyre_plan **plan, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_run_saved saved = {0};
-    gyre_config *config = NULL;
-    gyre_plan *plan = NULL;
     GYRE_TRY(gyre_run_saved_read(folder, &saved, err));
-    GYRE_TRY(gyre_config_read(saved.config_path, NULL, (const char *const *)saved.sets, saved.n_sets, &config, NULL, err));
-    GYRE_TRY(gyre_plan_make(config, &(gyre_search){{saved.dirs[0], saved.dirs[1], saved.dirs[2]}}, &plan, err));
-    GYRE_TRY(gyre_plan_register(folder, plan->table, when, err));
+    GYRE_TRY(gyre_config_read(saved.config_path, NULL, (const char *const *)saved.sets, saved.n_sets, config, NULL, err));
+    GYRE_TRY(gyre_plan_make(*config, &(gyre_search){{saved.dirs[0], saved.dirs[1], saved.dirs[2]}}, plan, err));
 done:
-    gyre_plan_free(plan);
-    gyre_config_free(config);
     gyre_run_saved_free(&saved);
     return st;
 }
@@ -78,6 +74,8 @@ gyre_status gyre_register_old(const char *folder, gyre_log *log, gyre_error *err
     struct timespec cell = {0, 0};
     time_t when = 0;
     gyre_error why = {0};
+    gyre_config *config = NULL;
+    gyre_plan *plan = NULL;
     if (gyre_plan_registered(folder) || !oldest_cell(folder, &cell))
         goto done;
     if (!older_than(folder, cell, &when)) {
@@ -85,14 +83,18 @@ gyre_status gyre_register_old(const char *folder, gyre_log *log, gyre_error *err
         GYRE_TRY(gyre_plan_register_nothing(folder, err));
         goto done;
     }
-    gyre_status registered = register_saved(folder, when, &why);
-    if (registered == GYRE_E_MEMORY || registered == GYRE_E_IO || registered == GYRE_E_INTERRUPTED) {
+    gyre_status planned = plan_saved(folder, &config, &plan, &why);
+    if (planned == GYRE_OK) {
+        GYRE_TRY(gyre_plan_register(folder, plan->table, when, err));
+    } else if (planned == GYRE_E_MEMORY || planned == GYRE_E_INTERRUPTED) {
         *err = why;
-        st = registered;
-    } else if (registered != GYRE_OK) {
-        gyre_log_warning(log, "the configuration that %s was begun with cannot be read (%s): all comparisons there are exploratory", folder, why.message);
+        st = planned;
+    } else { /* its data may be gone: that must not hinder what is run there now */
+        gyre_log_warning(log, "what %s was begun with cannot be planned again (%s): all comparisons there are exploratory", folder, why.message);
         GYRE_TRY(gyre_plan_register_nothing(folder, err));
     }
 done:
+    gyre_plan_free(plan);
+    gyre_config_free(config);
     return st;
 }

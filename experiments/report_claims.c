@@ -174,9 +174,23 @@ done:
 
 /* ---- a line for each claim ---- */
 
+const char *gyre_claim_ground(const gyre_claims *claims, const gyre_claim *claim)
+{
+    bool rows = false, model = false;
+    for (size_t i = 0; i < claims->n_files; i++) {
+        const gyre_table *t = claims->files[i].table;
+        for (size_t s = 0; strcmp(t->claim_id, claim->id) == 0 && s < t->n_sources; s++) {
+            rows = rows || t->sources[s].kind == GYRE_SOURCE_CAPTURE;
+            model = model || t->sources[s].kind == GYRE_SOURCE_MODEL;
+        }
+    }
+    return rows && model ? "rows and model" : model ? "model" : "rows";
+}
+
 static const gyre_sheet_column word_columns[] = {
     {.name = "claim", .kind = GYRE_SHEET_WORD},          {.name = "by its rule", .kind = GYRE_SHEET_WORD},  {.name = "as predicted", .kind = GYRE_SHEET_COUNT},
     {.name = "contradict", .kind = GYRE_SHEET_COUNT},    {.name = "undecided", .kind = GYRE_SHEET_COUNT},   {.name = "controls", .kind = GYRE_SHEET_COUNT},
+    {.name = "measured on", .kind = GYRE_SHEET_WORD},
     {.name = "says", .where = GYRE_SHEET_BELOW},         {.name = "what contradicts", .where = GYRE_SHEET_BELOW}, {.name = "not decidable here", .where = GYRE_SHEET_BELOW},
 };
 
@@ -207,6 +221,8 @@ static void opens(const gyre_claim *claim, char *text, size_t size)
         int wrote = snprintf(text + used, size - used, "%s%s", used > 0 ? "; " : "", claim->open[i]);
         used += wrote > 0 ? (size_t)wrote : 0;
     }
+    if (claim->n_dropped > 0 && used < size)
+        (void)snprintf(text + used, size - used, "%sregistered predictions that are not made, or not as registered: %zu", used > 0 ? "; " : "", claim->n_dropped);
 }
 
 gyre_status gyre_claims_words_sheet(gyre_book *book, const gyre_claims *claims, gyre_error *err)
@@ -225,6 +241,7 @@ gyre_status gyre_claims_words_sheet(gyre_book *book, const gyre_claims *claims, 
         gyre_sheet_word(s, claim->word);
         for (size_t k = 0; k < GYRE_PART_STATES; k++)
             gyre_sheet_number(s, (double)claim->count[k]);
+        gyre_sheet_word(s, gyre_claim_ground(claims, claim));
         gyre_sheet_word(s, claim->says);
         gyre_sheet_word(s, against);
         gyre_sheet_word(s, open);

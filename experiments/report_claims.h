@@ -25,6 +25,9 @@ gyre_status gyre_claims_parts_sheet(gyre_book *book, const gyre_claims *claims, 
 /* A line for each claim. */
 gyre_status gyre_claims_words_sheet(gyre_book *book, const gyre_claims *claims, gyre_error *err);
 
+/* What a claim was measured on: "rows" of captures, the "model", or "rows and model". Rows alone tell nothing of a perplexity. */
+const char *gyre_claim_ground(const gyre_claims *claims, const gyre_claim *claim);
+
 /* "C4" of c04; other ids as they are. */
 void gyre_claim_title(const char *id, char text[GYRE_CLAIM_TEXT]);
 /* "x1.05", "0.01 nat"; "" without a margin. */

@@ -136,7 +136,7 @@ static gyre_status orders_of(const gyre_claim_file *rows, const gyre_claim_file 
         correlation_words("nmse", &a->rho, out);
         (void)fprintf(out, "; by ");
         correlation_words("softmax_kl", &b->rho, out);
-        (void)fprintf(out, " (n = %zu arms; %zu seeds, %zu documents, %zu chunks, 95 %% bootstrap intervals; discordant pairs %zu and %zu of %zu; %s against %s). %s\n", a->n_arms, a->n_seeds,
+        (void)fprintf(out, " (exploratory; n = %zu arms; %zu seeds, %zu documents, %zu chunks, 95 %% bootstrap intervals; discordant pairs %zu and %zu of %zu; %s against %s). %s\n", a->n_arms, a->n_seeds,
                       a->n_documents, a->n_chunks, a->n_discords, b->n_discords, a->n_pairs, rows->name, model->name, which_orders(&b->rho, &a->rho));
         *any = true;
     }
@@ -263,7 +263,7 @@ static void figure(const gyre_claims *c, const char *file, const char *name, con
 
 /* ---- claims ---- */
 
-static void claim_sentence(const gyre_claim *claim, FILE *out)
+static void claim_sentence(const gyre_claims *all, const gyre_claim *claim, FILE *out)
 {
     size_t p = claim->count[GYRE_PART_PREDICTED], c = claim->count[GYRE_PART_CONTRADICTED], u = claim->count[GYRE_PART_UNDECIDED];
     (void)fprintf(out, "**%s**%s%s", claim->word, claim->why[0] != '\0' ? ", " : "", claim->why);
@@ -272,6 +272,10 @@ static void claim_sentence(const gyre_claim *claim, FILE *out)
     else
         (void)fprintf(out, ": of %zu part%s %zu %s as predicted, %zu contradict%s, %zu %s undecided.", p + c + u, p + c + u == 1 ? "" : "s", p, p == 1 ? "is" : "are", c, c == 1 ? "s" : "", u,
                       u == 1 ? "is" : "are");
+    if (p + c + u > 0 && strcmp(gyre_claim_ground(all, claim), "rows") == 0)
+        (void)fprintf(out, " Measured on rows of captures alone: what is published of perplexity, speed or tasks is not measured here.");
+    if (claim->n_dropped > 0)
+        (void)fprintf(out, " Predictions that were registered and are not made, or not as registered: %zu; they count as undecided.", claim->n_dropped);
     (void)fprintf(out, "\n\nRule: %s.\n\n", claim->rule);
 }
 
@@ -332,7 +336,7 @@ static gyre_status claim_section(const gyre_claims *all, const gyre_claim *claim
     char title[GYRE_CLAIM_TEXT];
     gyre_claim_title(claim->id, title);
     (void)fprintf(out, "\n### %s. %s\n\nPublished: %s.\n\n", title, claim->says, claim->source);
-    claim_sentence(claim, out);
+    claim_sentence(all, claim, out);
     if (claim->n_open > 0) {
         (void)fprintf(out, "Not decidable here:\n\n");
         for (size_t i = 0; i < claim->n_open; i++)
@@ -377,8 +381,9 @@ gyre_status gyre_report_findings(const char *const *paths, size_t n_paths, FILE 
     if (claims.n_claims == 0)
         GYRE_FAIL(GYRE_E_INPUT, "%s%s: no results of a configuration with a `claim`: see configs/claims", claims.files[0].path, claims.n_files > 1 ? " and the others" : "");
     (void)fprintf(out, "# Findings\n\nMade by `gyre report --findings` from results files alone (listed at the end); another result makes another sentence. A ratio below 1, or a difference below 0, "
-                       "speaks for the arm that is named first; all errors are better when lower. Brackets are 95 %% intervals over seeds and documents; p and TOST p are corrected in their family; margins "
-                       "and rules were fixed before the data were read ([statistics.md](statistics.md)). Captures are of models with 4-bit weights ([data/README.md](../data/README.md)).\n");
+                       "speaks for the arm that is named first; all errors are better when lower. Brackets are 95 %% intervals over seeds and documents; p and TOST p are corrected in their family, "
+                       "not over families, files or claims; the parts of a claim are counted, and depend on each other. Margins and predictions were registered before the cells were computed, but where a "
+                       "sentence says EXPLORATORY ([statistics.md](statistics.md)). Captures are of models with 4-bit weights ([data/README.md](../data/README.md)).\n");
     (void)fprintf(out, "\n## What no paper states\n\n### What orders the arms\n\n");
     GYRE_TRY(orders(&claims, out, err));
     GYRE_TRY(discords(&claims, out, err));

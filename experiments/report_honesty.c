@@ -17,7 +17,9 @@ gyre_status gyre_report_registration(const gyre_table *t, gyre_book *book, gyre_
             why = t->comparisons[i].exploratory_why;
     GYRE_TRY(gyre_plan_dropped(t, NULL, &dropped, err));
     if (t->plan_time[0] != '\0')
-        gyre_book_line(book, "analysis plan registered %s, before the first cell", t->plan_time);
+        gyre_book_line(book, "analysis plan registered %s", t->plan_time);
+    else if (exploratory == 0 && t->n_comparisons > 0)
+        gyre_book_line(book, "no analysis plan is stored here (an older program's file): nothing shows that the comparisons were planned before the cells were computed");
     if (exploratory > 0)
         gyre_book_line(book, "EXPLORATORY: %zu of %zu comparisons, the first: %s", exploratory, t->n_comparisons, why);
     if (dropped > 0 && exploratory < t->n_comparisons)

@@ -131,7 +131,7 @@ gyre_status gyre_verb_run_experiment(int argc, char **argv, const gyre_context *
     GYRE_TRY(parse(argc, argv, true, &a, &o, context, err));
     GYRE_TRY(gyre_verb_config(a.config, a.size, a.sets, a.n_sets, &config, err));
     GYRE_TRY(gyre_search_from(a.config, &search, err));
-    (void)snprintf(folder, sizeof folder, "out/%.200s", config->experiment);
+    (void)snprintf(folder, sizeof folder, "out/%.200s%s%.200s", config->experiment, a.size != NULL ? "-" : "", a.size != NULL ? a.size : ""); /* another sample: its own plan, its own folder */
     o.folder = a.out != NULL ? a.out : folder;
     GYRE_TRY(gyre_plan_make(config, &search, &plan, err));
     if (a.dry) {

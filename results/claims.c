@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "results/compare.h"
+#include "results/registration.h"
 #include "results/results_file.h"
 
 enum { PATH_BYTES = 4096 };
@@ -246,6 +247,9 @@ static gyre_status add_parts(gyre_claims *c, const gyre_claim_file *f, gyre_erro
     const gyre_table *t = f->table;
     gyre_claim *claim = claim_of(c, t);
     gyre_claim_part *more = NULL;
+    size_t dropped = 0;
+    GYRE_TRY(gyre_plan_dropped_predictions(t, &dropped, err));
+    claim->n_dropped += dropped;
     GYRE_TRY(same("says", claim->says, t->claim_says, f, err));
     GYRE_TRY(same("source", claim->source, t->claim_source, f, err));
     GYRE_TRY(same("rule", claim->rule, t->claim_rule, f, err));
@@ -289,7 +293,10 @@ gyre_status gyre_claims_read(const char *const *paths, size_t n_paths, gyre_clai
     for (size_t i = 0; i < c->n_claims; i++) {
         gyre_claim *claim = &c->claims[i];
         GYRE_TRY(find_open(c, claim, err));
-        claim->word = gyre_claim_word(claim->count, claim->n_exact, claim->n_open, claim->why[0] != '\0');
+        size_t counts[GYRE_PART_STATES];
+        memcpy(counts, claim->count, sizeof counts);
+        counts[GYRE_PART_UNDECIDED] += claim->n_dropped;
+        claim->word = gyre_claim_word(counts, claim->n_exact, claim->n_open, claim->why[0] != '\0');
     }
     qsort(c->claims, c->n_claims, sizeof *c->claims, by_id);
 done:

@@ -4,7 +4,8 @@
  *
  *   AS PREDICTED   an OK comparison whose verdict is among its `predicts`; an exact number that is EXACT
  *   CONTRADICTED   an OK comparison with another verdict than those, but INCONCLUSIVE; an exact number that is DIFFERENT
- *   UNDECIDED      NOT MEASURED, INCONCLUSIVE (unless predicted), DESCRIPTIVE, or not OK (SKIPPED, INCOMPLETE, DEGENERATE): the reason goes with it
+ *   UNDECIDED      NOT MEASURED, INCONCLUSIVE (unless predicted), DESCRIPTIVE, or not OK (SKIPPED, INCOMPLETE, DEGENERATE): the reason goes with it. A prediction that was registered and is not made, or not as
+ *                  registered, counts here too: leaving out or rewording what failed turns no MIXED into HOLDS
  *   CONTROL        a comparison that predicts nothing, or an exploratory one, whatever it predicted: shown, decides nothing
  *
  * All parts of the files of one claim id together, with p, c, u of the first three states, give its word, the first line that applies:
@@ -57,6 +58,7 @@ typedef struct gyre_claim {
     size_t n_open;
     gyre_claim_part *parts; /* in the order of files, and in that of their plans */
     size_t n_parts, count[GYRE_PART_STATES], n_exact; /* n_exact: exact numbers as predicted */
+    size_t n_dropped;       /* registered predictions that its files do not make; not among the parts and counts */
     const char *word, *why; /* why: of UNDECIDED for a canary; "" */
 } gyre_claim;
 

@@ -9,7 +9,7 @@
 #include "stats/multiplicity.h"
 #include "stats/stats.h"
 
-static const char OK[] = "OK", DEGENERATE[] = "DEGENERATE";
+static const char OK[] = "OK", DEGENERATE[] = "DEGENERATE", INCOMPLETE[] = "INCOMPLETE";
 
 /* ---- one comparison ---- */
 
@@ -278,7 +278,14 @@ static bool in_family(const gyre_table *table, const gyre_comparison *c, const c
     return strcmp(c->status, OK) == 0 && strcmp(c->family, family) == 0 && !table->sources[c->source].descriptive;
 }
 
-/* Adjusts over the OK comparisons of the family that comparison `first` opens. p, tost: room for all comparisons and those that were registered and are not made: they count with p = 1. */
+/* Its cells are not all there: it counts with p = 1, so that the rest does not come out the better for it. */
+static bool is_awaited(const gyre_table *table, const gyre_comparison *c, const char *family)
+{
+    return strcmp(c->status, INCOMPLETE) == 0 && strcmp(c->family, family) == 0 && !table->sources[c->source].descriptive;
+}
+
+/* Adjusts over the OK comparisons of the family that comparison `first` opens. p, tost: room for all comparisons and those that were registered and are not made: they count with p = 1, as what is
+ * incomplete does. */
 static gyre_status adjust_family(gyre_table *table, size_t first, double *p, double *tost, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -289,9 +296,9 @@ static gyre_status adjust_family(gyre_table *table, size_t first, double *p, dou
         GYRE_FAIL(GYRE_E_CONFIG, "'%s' is no correction of a family", table->comparisons[first].correction);
     GYRE_TRY(gyre_plan_dropped(table, family, &dropped, err));
     for (size_t i = 0; i < n + dropped; i++) {
-        bool member = i < n && in_family(table, &table->comparisons[i], family);
-        p[i] = i >= n ? 1.0 : member ? table->comparisons[i].p : (double)NAN; /* NaN does not count */
-        tost[i] = i >= n ? 1.0 : member ? table->comparisons[i].p_tost : (double)NAN;
+        bool member = i < n && in_family(table, &table->comparisons[i], family), counts = i >= n || is_awaited(table, &table->comparisons[i], family);
+        p[i] = counts ? 1.0 : member ? table->comparisons[i].p : (double)NAN; /* NaN does not count */
+        tost[i] = counts ? 1.0 : member ? table->comparisons[i].p_tost : (double)NAN;
     }
     GYRE_TRY(correction->adjust(p, n + dropped, p, err));
     GYRE_TRY(correction->adjust(tost, n + dropped, tost, err));

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* timegm */
 #include "results/registration.h"
 
 #include <errno.h>
@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/commit.h"
 #include "core/sha256.h"
 
-enum { PATH_BYTES = 4096, TIME_TEXT = 32, REASON_TEXT = 400, SHOWN = 160, MAX_PLAN = 1 << 26 };
+enum { PATH_BYTES = 4096, TIME_TEXT = 32, REASON_TEXT = 400, SHOWN = 160, MAX_PLAN = 1 << 26, CLOCKS = 60 /* seconds that clocks of a cluster may differ */ };
 
 static const char first_line[] = "gyre-plan 1\n", nothing[] = "nothing";
 
@@ -73,27 +74,70 @@ static void print_comparison(const gyre_table *t, const gyre_comparison *c, FILE
     (void)fprintf(out, " alpha=%.17g test=%s goal=%s correction=%s predicts=%s family=%s\n", c->alpha, c->test_asked, c->goal, c->correction, c->predicts, c->family);
 }
 
-static void print_source(const gyre_source *s, FILE *out)
+static void print_names(const gyre_source *s, const char *use, size_t n, const char *const *names, FILE *out)
 {
-    (void)fprintf(out, "source %s: data %s%s\nsource %s: layers", s->name, s->digest, s->descriptive ? ", descriptive" : "", s->name);
-    for (size_t i = 0; i < s->n_layers; i++)
-        (void)fprintf(out, " %u", s->layers[i]);
-    (void)fprintf(out, "\nsource %s: %zu documents", s->name, s->n_documents);
-    for (size_t i = 0; i < s->n_documents; i++)
-        (void)fprintf(out, "%s %s", i > 0 ? "," : ":", s->documents[i]);
+    (void)fprintf(out, "source %s: %zu %s", s->name, n, use);
+    for (size_t i = 0; i < n; i++)
+        (void)fprintf(out, "%s %s", i > 0 ? "," : ":", names[i]);
     (void)fprintf(out, "\n");
 }
 
-/* Is the line "arm NAME point=..." of an arm that is compared? */
-static bool compared(const gyre_table *t, const char *line)
+static void print_source(const gyre_source *s, FILE *out)
+{
+    const char *queries = s->engine != NULL ? strstr(s->engine, "queries ") : NULL;
+    (void)fprintf(out, "source %s: data %s%s\nsource %s: layers", s->name, s->digest, s->descriptive ? ", descriptive" : "", s->name);
+    for (size_t i = 0; i < s->n_layers; i++)
+        (void)fprintf(out, " %u", s->layers[i]);
+    (void)fprintf(out, "\n");
+    print_names(s, "documents", s->n_documents, s->documents, out);
+    if (s->n_calibration > 0)
+        print_names(s, "calibrate", s->n_calibration, s->calibration, out);
+    if (s->n_validation > 0)
+        print_names(s, "validate", s->n_validation, s->validation, out);
+    if (queries != NULL)
+        (void)fprintf(out, "source %s: %s\n", s->name, queries);
+    if (s->fit_digest != NULL && s->fit_digest[0] != '\0')
+        (void)fprintf(out, "source %s: fitted on %s\n", s->name, s->fit_digest);
+}
+
+/* Is it the line "arm NAME point=..." of that arm? */
+static bool is_arm(const char *line, const char *arm, size_t n)
+{
+    return starts(line, "arm ") && strncmp(line + 4, arm, n) == 0 && starts(line + 4 + n, " point=");
+}
+
+/* The next arm in "... layers=0-1:NAME,4-5:NAME" of a line, from `at` on (NULL: the first); NULL behind the last. */
+static const char *next_layer_arm(const char *line, const char *at, size_t *n)
+{
+    const char *end = line + line_length(line), *from = at == NULL ? strstr(line, " layers=") : at;
+    if (from == NULL || from >= end)
+        return NULL;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    if (colon == NULL)
+        return NULL;
+    *n = strcspn(colon + 1, ",\n");
+    return colon + 1;
+}
+
+static bool is_compared(const gyre_table *t, const char *line)
 {
     for (size_t i = 0; i < t->n_comparisons; i++)
-        for (int k = 0; k < 2; k++) {
-            const char *arm = k == 0 ? t->comparisons[i].arm : t->comparisons[i].against;
-            size_t n = strlen(arm);
-            if (strncmp(line + 4, arm, n) == 0 && starts(line + 4 + n, " point="))
+        if (is_arm(line, t->comparisons[i].arm, strlen(t->comparisons[i].arm)) || is_arm(line, t->comparisons[i].against, strlen(t->comparisons[i].against)))
+            return true;
+    return false;
+}
+
+/* Is the line "arm NAME point=..." of an arm that is compared, or that one of those has in some layers? */
+static bool takes_part(const gyre_table *t, const char *line)
+{
+    if (is_compared(t, line))
+        return true;
+    for (const char *p = t->config_canonical; *p != '\0'; p = next_line(p)) {
+        size_t n = 0;
+        for (const char *name = is_compared(t, p) ? next_layer_arm(p, NULL, &n) : NULL; name != NULL; name = next_layer_arm(p, name, &n))
+            if (is_arm(line, name, n))
                 return true;
-        }
+    }
     return false;
 }
 
@@ -110,7 +154,7 @@ static gyre_status plan_text(const gyre_table *t, char **out, gyre_error *err)
     for (size_t i = 0; i < t->n_sources; i++)
         print_source(&t->sources[i], f);
     for (const char *p = t->config_canonical; *p != '\0'; p = next_line(p))
-        if (starts(p, "arm ") && compared(t, p))
+        if (starts(p, "arm ") && takes_part(t, p))
             (void)fprintf(f, "%.*s\n", (int)line_length(p), p);
     for (size_t i = 0; i < t->n_comparisons; i++)
         print_comparison(t, &t->comparisons[i], f);
@@ -256,19 +300,68 @@ static void sample_changed(const char *plan, const char *now, char why[REASON_TE
     }
 }
 
-/* Lines "arm NAME point=OWN k=..." of one arm that the comparison's point holds: all registered? */
+/* Are all lines of the arm registered, at whatever point? */
+static bool all_registered(const char *plan, const char *now, const char *arm, size_t n)
+{
+    for (const char *p = now; *p != '\0'; p = next_line(p))
+        if (is_arm(p, arm, n) && !has_line(plan, p, line_length(p)))
+            return false;
+    return true;
+}
+
+/* Lines "arm NAME point=OWN k=..." of one arm that the comparison's point holds, and those of the arms that it has in some layers: all registered? */
 static bool arm_registered(const char *plan, const char *now, const char *arm, const char *point)
 {
-    size_t n = strlen(arm);
+    size_t n = strlen(arm), m = 0;
     for (const char *p = now; *p != '\0'; p = next_line(p)) {
-        if (!starts(p, "arm ") || strncmp(p + 4, arm, n) != 0 || !starts(p + 4 + n, " point="))
+        if (!is_arm(p, arm, n))
             continue;
         const char *own = p + 4 + n + strlen(" point="), *end = strstr(own, " k=");
-        if (end != NULL && end < p + line_length(p) && within(own, (size_t)(end - own), point) && !has_line(plan, p, line_length(p)))
+        if (end == NULL || end >= p + line_length(p) || !within(own, (size_t)(end - own), point))
+            continue;
+        if (!has_line(plan, p, line_length(p)))
             return false;
+        for (const char *name = next_layer_arm(p, NULL, &m); name != NULL; name = next_layer_arm(p, name, &m))
+            if (!all_registered(plan, now, name, m))
+                return false;
     }
     return true;
 }
+
+/* ---- cells that were there before ---- */
+
+/* "2026-11-22T14:39:52Z"; false where it is no time. */
+static bool read_time(const char *text, time_t *out)
+{
+    struct tm utc = {0};
+    if (sscanf(text, "%d-%d-%dT%d:%d:%dZ", &utc.tm_year, &utc.tm_mon, &utc.tm_mday, &utc.tm_hour, &utc.tm_min, &utc.tm_sec) != 6)
+        return false;
+    utc.tm_year -= 1900;
+    utc.tm_mon -= 1;
+    *out = timegm(&utc);
+    return true;
+}
+
+/* older[i]: the file of cell i was written before the plan. */
+static void find_older(const char *folder, const gyre_table *t, time_t planned, bool *older)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+    for (size_t i = 0; i < t->n_cells; i++) {
+        (void)snprintf(path, sizeof path, "%.2000s/cells/%s.h5", folder, t->cells[i].key);
+        older[i] = stat(path, &info) == 0 && info.st_mtime + CLOCKS < planned;
+    }
+}
+
+static bool arm_older(const gyre_table *t, const gyre_comparison *c, const char *arm, const bool *older)
+{
+    for (size_t i = 0; i < t->n_cells; i++)
+        if (older[i] && t->cells[i].source == c->source && strcmp(t->cells[i].arm, arm) == 0 && within(t->cells[i].point, strlen(t->cells[i].point), c->point))
+            return true;
+    return false;
+}
+
+/* ---- comparison by comparison ---- */
 
 static gyre_status comparison_line(const gyre_table *t, const gyre_comparison *c, char **out, size_t *size, gyre_error *err)
 {
@@ -284,7 +377,7 @@ done:
 }
 
 /* Why this comparison is exploratory; "" where it is not. */
-static gyre_status judge_line(const gyre_table *t, const gyre_comparison *c, const char *plan, const char *now, char why[REASON_TEXT], gyre_error *err)
+static gyre_status judge_line(const gyre_table *t, const gyre_comparison *c, const char *plan, const char *now, const bool *older, char why[REASON_TEXT], gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     char *line = NULL;
@@ -295,6 +388,8 @@ static gyre_status judge_line(const gyre_table *t, const gyre_comparison *c, con
         (void)snprintf(why, REASON_TEXT, "not in the registered plan");
     else if (!arm_registered(plan, now, c->arm, c->point) || !arm_registered(plan, now, c->against, c->point))
         (void)snprintf(why, REASON_TEXT, "arm %s was registered with another codec", arm_registered(plan, now, c->arm, c->point) ? c->against : c->arm);
+    else if (arm_older(t, c, c->arm, older) && arm_older(t, c, c->against, older)) /* of one alone nobody knew the difference */
+        (void)snprintf(why, REASON_TEXT, "cells of both arms are older than the registered plan");
 done:
     free(line);
     return st;
@@ -317,8 +412,11 @@ gyre_status gyre_plan_hold(const char *folder, gyre_table *table, gyre_log *log,
     gyre_status st = GYRE_OK;
     char *text = NULL, *when = NULL, *plan = NULL, *now = NULL, all[REASON_TEXT] = "", why[REASON_TEXT];
     size_t n = 0;
+    time_t planned = 0;
+    bool *older = NULL;
     for (size_t i = 0; i < table->n_comparisons; i++)
         gyre_comparison_defaults(&table->comparisons[i]);
+    GYRE_NEW(&older, table->n_cells);
     GYRE_TRY(read_plan(folder, &text, err));
     GYRE_TRY(plan_text(table, &now, err));
     if (text == NULL)
@@ -332,6 +430,8 @@ gyre_status gyre_plan_hold(const char *folder, gyre_table *table, gyre_log *log,
     if (plan != NULL && strcmp(when, nothing) != 0) {
         GYRE_TRY(gyre_table_text(table, plan, &table->plan_registered, err));
         GYRE_TRY(gyre_table_text(table, when, &table->plan_time, err));
+        if (read_time(when, &planned))
+            find_older(folder, table, planned, older);
     }
     for (size_t i = 0; i < table->n_comparisons; i++) {
         gyre_comparison *c = &table->comparisons[i];
@@ -341,15 +441,17 @@ gyre_status gyre_plan_hold(const char *folder, gyre_table *table, gyre_log *log,
             continue;
         }
         if (all[0] == '\0')
-            GYRE_TRY(judge_line(table, c, plan, now, why, err));
+            GYRE_TRY(judge_line(table, c, plan, now, older, why, err));
         if (all[0] != '\0' || why[0] != '\0') {
             GYRE_TRY(mark(table, c, all[0] != '\0' ? all : why, err));
             n++;
         }
     }
     if (n > 0)
-        gyre_log_warning(log, "%zu of %zu comparisons are exploratory: %s", n, table->n_comparisons, all[0] != '\0' ? all : "they or their arms are not in the registered plan");
+        gyre_log_warning(log, "%zu of %zu comparisons are exploratory: %s: what is planned anew and not yet computed goes into a folder of its own (--out)", n, table->n_comparisons,
+                         all[0] != '\0' ? all : "they or their arms are not in the registered plan, or were computed before it");
 done:
+    free(older);
     free(text);
     free(now);
     return st;
@@ -373,7 +475,14 @@ static bool of_family(const gyre_table *t, const char *line, size_t n, const cha
     return true;
 }
 
-gyre_status gyre_plan_dropped(const gyre_table *t, const char *family, size_t *out, gyre_error *err)
+/* "compare ... predicts=WORDS family=..." */
+static bool predicts(const char *line, size_t n)
+{
+    const char *at = strstr(line, " predicts=");
+    return at != NULL && at < line + n && at[strlen(" predicts=")] != ' ';
+}
+
+static gyre_status count_dropped(const gyre_table *t, const char *family, bool predicting, size_t *out, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     char *now = NULL;
@@ -386,8 +495,18 @@ gyre_status gyre_plan_dropped(const gyre_table *t, const char *family, size_t *o
     if (f == NULL || fclose(f) != 0)
         GYRE_FAIL(GYRE_E_MEMORY, "no memory for the analysis plan");
     for (const char *p = t->plan_registered; *p != '\0'; p = next_line(p))
-        *out += of_family(t, p, line_length(p), family) && !has_line(now, p, line_length(p));
+        *out += of_family(t, p, line_length(p), family) && (!predicting || predicts(p, line_length(p))) && !has_line(now, p, line_length(p));
 done:
     free(now);
     return st;
+}
+
+gyre_status gyre_plan_dropped(const gyre_table *t, const char *family, size_t *out, gyre_error *err)
+{
+    return count_dropped(t, family, false, out, err);
+}
+
+gyre_status gyre_plan_dropped_predictions(const gyre_table *t, size_t *out, gyre_error *err)
+{
+    return count_dropped(t, NULL, true, out, err);
 }

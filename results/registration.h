@@ -3,12 +3,12 @@
  *   DIR/analysis.plan     gyre-plan 1
  *                         time 2026-11-22T14:39:52Z
  *                         analysis HASH, campaign_seed N, seeds N                      a line each
- *                         source NAME: data, layers, documents                         a line each: the sample
- *                         arm ...                                                      the arms that are compared, as the resolved configuration has them
+ *                         source NAME: data, layers, documents, ...                    a line each: the sample, what calibrates and validates, a model's queries and the capture of its fits
+ *                         arm ...                                                      the arms that are compared, and those that they have in some layers, as the resolved configuration has them
  *                         compare arm=A against=B metric=M source=S point=P ...        one line a comparison
  *                         sha256 HASH                                                  of all lines before
  *
- * A comparison is confirmatory where its line and those of its arms are registered and the sample is the registered one; else it is exploratory: it keeps its numbers and its verdict, says so
+ * A comparison is confirmatory where its line and those of its arms are registered, the sample is the registered one, and not both arms have cells that were written before the plan; else it is exploratory: it keeps its numbers and its verdict, says so
  * everywhere, and is adjusted in a family of its own, "FAMILY (exploratory)". Registered comparisons that are no longer made count in their family with p = 1, so that leaving some out
  * buys nothing.
  *
@@ -39,5 +39,8 @@ gyre_status gyre_plan_hold(const char *folder, gyre_table *table, gyre_log *log,
 
 /* Registered comparisons of the family (NULL: of all) that the table does not make. */
 gyre_status gyre_plan_dropped(const gyre_table *table, const char *family, size_t *out, gyre_error *err);
+
+/* Of these, in all families, those that predicted something. */
+gyre_status gyre_plan_dropped_predictions(const gyre_table *table, size_t *out, gyre_error *err);
 
 #endif

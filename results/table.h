@@ -43,6 +43,7 @@ typedef struct gyre_source {
     /* MODEL; else "" and 0 */
     const char *texts;         /* paths of the texts, a line each */
     const char *texts_sha256;  /* SHA-256 of each, a line each */
+    const char *fit_digest;    /* of the capture that closed forms are fitted on; of a plan, not of a file: "" or NULL there */
     const char *engine;        /* version and build flags of libllama, and the settings */
     size_t context;            /* tokens of a chunk */
     size_t n_scored;           /* of which are scored */

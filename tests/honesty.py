@@ -172,6 +172,66 @@ def test_layers():
     exploratory("layers", ["source.layers=[0, 29]"], [0, 1, 2], "layers 0", keeps=False)
 
 
+def test_calibration():
+    """Other rows calibrate, the same are evaluated: fitted codecs are others, so the sample is another."""
+    with h5py.File(os.path.join(SOURCE, "data/smollm2-135m.h5")) as f:
+        names = list(f["document"].asstr()[:])
+    exploratory("calibration", [f"source.calibration=[{names[0]}]", f"source.evaluation=[{', '.join(names[-12:])}]"], [0, 1, 2], "calibrate: ")
+
+
+def test_arm_in_layers():
+    """An arm that another takes over in some layers is part of what was registered."""
+    text = CONFIG.replace("seeds: 2", "  mixed: {k: {chain: [srht], quantizer: {sym: {bits: 4}}}, layers: {0: part}}\n  part: {k: {chain: [srft], quantizer: {sym: {bits: 3}}}}\nseeds: 2")
+    write("honest_layers.yaml", text + "  - {arm: mixed, against: plain, metric: nmse}\n")
+    ask = ["run", place("honest_layers.yaml"), "--out", place("in_layers"), "--jobs", 1, "--quiet"]
+    p = gyre(*ask)
+    check(p.returncode == 0 and not stats(place("in_layers"))["exploratory"].any(), f"arms with layers: {p.stderr}")
+    p = gyre(*ask, "--set", "arms.part.k.quantizer.sym.bits=4")
+    check(p.returncode == 0 and list(stats(place("in_layers"))["exploratory"]) == [0, 0, 0, 1], f"the arm of a layer was changed: {p.stderr}")
+
+
+def test_older_cells():
+    """Cells of another folder: where those of both arms are older than the plan, the difference was there to be seen."""
+    folder, cells = place("shared"), os.path.join(place("first"), "cells")
+    run(folder, "--shard", "999999/1000000")  # registers, computes nothing
+    with open(os.path.join(place("first"), "plan.tsv"), encoding="utf-8") as f:
+        keys = {arm: key for key, _, _, arm, _, seed, _ in (line.rstrip("\n").split("\t") for line in f) if seed == "0"}
+    for arms, expected in ((("srht",), [0, 0, 0]), (("plain",), [1, 0, 0])):  # then srht and plain
+        for arm in arms:
+            old = os.path.join(folder, "cells", keys[arm] + ".h5")
+            shutil.copy(os.path.join(cells, keys[arm] + ".h5"), old)
+            os.utime(old, (time.time() - 7200, time.time() - 7200))
+        run(folder)
+        s = stats(folder)
+        check(list(s["exploratory"]) == expected, f"old cells of {arms}: {s['exploratory']} {s['exploratory_why']}")
+        os.remove(os.path.join(folder, "cells", keys["plain"] + ".h5"))
+    check("older than the registered plan" in s["exploratory_why"][0], "and says so")
+
+
+def test_folder_of_a_size():
+    """A short run before the long one must not register the short one's sample for the long one."""
+    write("sized.yaml", CONFIG.replace("data/smollm2-135m.h5", os.path.join(SOURCE, "data/smollm2-135m.h5")) + "sizes: {smoke: [seeds=3]}\n")
+    for size in (["--size", "smoke"], []):
+        p = subprocess.run([GYRE, "run", "sized.yaml", "--jobs", "1", "--quiet", *size], cwd=WORK, env=ENVIRONMENT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+        check(p.returncode == 0 and "EXPLORATORY" not in p.stdout, f"run {size}: {p.stdout[:300]} {p.stderr}")
+    check(sorted(os.listdir(place("out"))) == ["honest", "honest-smoke"], f"a folder each: {os.listdir(place('out'))}")
+
+
+def test_begun_with_lost_data():
+    """What an old folder was begun with cannot be planned any more: what is run there now still runs, exploratory."""
+    folder = copy("lost")
+    forget(folder)
+    config = os.path.join(folder, "config.yaml")
+    then = os.stat(config)
+    with open(config, encoding="utf-8") as f:
+        text = f.read().replace("data/smollm2-135m.h5", "data/gone.h5")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(text)
+    os.utime(config, ns=(then.st_atime_ns, then.st_mtime_ns))
+    p = run(folder)
+    check(stats(folder)["exploratory"].all() and "cannot be planned again" in p.stderr and "gone.h5" in p.stderr, f"{p.stderr}")
+
+
 def test_campaign_seed():
     exploratory("campaign_seed", ["campaign_seed=7"], [0, 1, 2], "campaign_seed 0", keeps=False)
 
@@ -221,6 +281,13 @@ def test_old_folder_changed():
         check(s["exploratory"].all() and set(s["exploratory_why"]) == {"cells were there before a plan was registered"} and "older than its configuration" in p.stderr, f"{name} is younger than cells: {p.stderr}")
         run(folder)
         check(stats(folder)["exploratory"].all(), "and it stays so")
+
+
+def test_older_file():
+    """A results file of a program that registered nothing shows no plan, and says so."""
+    p = gyre("report", os.path.join(SOURCE, "tests/golden/results-1.3.h5"))
+    check(p.returncode == 0 and p.stdout.count("no analysis plan is stored here") == 1, f"an older file: {p.stdout[:300]} {p.stderr}")
+    check("no analysis plan is stored here" not in gyre("report", place("first/results.h5")).stdout, "not said where there is one")
 
 
 def test_damaged():

@@ -94,6 +94,7 @@ typedef struct made {
     double exact;                          /* published bits where 4.5 are measured; 0: none */
     const char *canary;                    /* status of one canary; NULL: none */
     char config;                           /* tells configurations apart */
+    const char *plan;                      /* what was registered; NULL: the comparisons are not held against it */
 } made;
 
 static const uint32_t layers[] = {3}, heads[] = {1};
@@ -152,6 +153,8 @@ static void write_made(const made *m)
         OK(gyre_table_keep(t, 1, sizeof *t->exact, &t->exact, &error));
         t->exact[t->n_exact++] = (gyre_exact){.arm = "x", .point = "", .quantity = "payload_bits", .published = -m->exact, .measured = NAN, .digits = 1, .verdict = gyre_exact_verdict(-m->exact, NAN, 1)};
     }
+    if (m->plan != NULL)
+        t->plan_registered = m->plan;
     if (m->exact > 0.0) {
         OK(gyre_table_keep(t, 1, sizeof *t->exact, &t->exact, &error));
         t->exact[t->n_exact++] = (gyre_exact){.arm = "x", .point = "", .quantity = "payload_bits", .published = m->exact, .measured = 4.5, .digits = 1,
@@ -174,29 +177,35 @@ static const gyre_claim *find(const gyre_claims *c, const char *id)
     return NULL;
 }
 
+/* A registered comparison, as results/registration.c writes it. */
+#define LINE(arm, predicts) "compare arm=" arm " against=y metric=softmax_kl source=tiny point= scale=log margin=1.05 alpha=0.050000000000000003 test=auto goal=equivalent correction=holm predicts=" predicts " family=main\n"
+
 static const made set[] = {
-    {"c01.h5", "c01", "", {"EQUIVALENT", "BETTER", NULL}, {"EQUIVALENT", ""}, 0, "PASS", '1'},
-    {"c02.h5", "c02", "", {"WORSE", "INCONCLUSIVE", NULL}, {"BETTER", "BETTER"}, 0, NULL, '2'},
-    {"c03.h5", "c03", "", {"BETTER", "WORSE", NULL}, {"BETTER", "BETTER"}, 0, NULL, '3'},
-    {"c04.h5", "c04", "", {"INCONCLUSIVE", NULL}, {"EQUIVALENT"}, 0, NULL, '4'},
-    {"c05.h5", "c05", "no kernel", {"BETTER", NULL}, {""}, 0, NULL, '5'},
-    {"c06.h5", "c06", "", {NULL}, {NULL}, 4.5, NULL, '6'},
-    {"c07.h5", "c07", "", {NULL}, {NULL}, 4.2, NULL, '7'},
-    {"c08.h5", "c08", "", {"BETTER", NULL}, {"BETTER"}, 0, "FAIL", '8'},
+    {"c01.h5", "c01", "", {"EQUIVALENT", "BETTER", NULL}, {"EQUIVALENT", ""}, 0, "PASS", '1', NULL},
+    {"c02.h5", "c02", "", {"WORSE", "INCONCLUSIVE", NULL}, {"BETTER", "BETTER"}, 0, NULL, '2', NULL},
+    {"c03.h5", "c03", "", {"BETTER", "WORSE", NULL}, {"BETTER", "BETTER"}, 0, NULL, '3', NULL},
+    {"c04.h5", "c04", "", {"INCONCLUSIVE", NULL}, {"EQUIVALENT"}, 0, NULL, '4', NULL},
+    {"c05.h5", "c05", "no kernel", {"BETTER", NULL}, {""}, 0, NULL, '5', NULL},
+    {"c06.h5", "c06", "", {NULL}, {NULL}, 4.5, NULL, '6', NULL},
+    {"c07.h5", "c07", "", {NULL}, {NULL}, 4.2, NULL, '7', NULL},
+    {"c08.h5", "c08", "", {"BETTER", NULL}, {"BETTER"}, 0, "FAIL", '8', NULL},
     /* two files of one claim: what one leaves open the other may decide */
-    {"c09.h5", "c09", "d = 128\ntime", {"BETTER", NULL}, {"BETTER"}, 0, NULL, '9'},
-    {"c09-model.h5", "c09", "time", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'a'},
-    {"c10.h5", "c10", "d = 128", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'd'},
-    {"c10-model.h5", "c10", "", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'e'},
-    {"c11.h5", "c11", "", {NULL}, {NULL}, -4.5, NULL, 'f'},
+    {"c09.h5", "c09", "d = 128\ntime", {"BETTER", NULL}, {"BETTER"}, 0, NULL, '9', NULL},
+    {"c09-model.h5", "c09", "time", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'a', NULL},
+    {"c10.h5", "c10", "d = 128", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'd', NULL},
+    {"c10-model.h5", "c10", "", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'e', NULL},
+    /* what was foretold and failed is not made any more: a prediction and a control */
+    {"c11.h5", "c11", "", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'g', LINE("x", "BETTER") LINE("z", "BETTER") LINE("w", "")},
+    {"c12.h5", "c12", "", {"BETTER", NULL}, {"BETTER"}, 0, NULL, 'h', LINE("x", "BETTER") LINE("w", "")},
+    {"c13.h5", "c13", "", {NULL}, {NULL}, -4.5, NULL, 'i', NULL},
 };
 
 static void words_of_files(void **state)
 {
     (void)state;
     static const char *const words[][2] = {{"c01", "HOLDS"}, {"c02", "FAILS"}, {"c03", "MIXED"},     {"c04", "UNDECIDED"}, {"c05", "NOT DECIDABLE HERE"},
-                                           {"c06", "EXACT"}, {"c07", "FAILS"}, {"c08", "UNDECIDED"}, {"c09", "PARTLY"},    {"c10", "HOLDS"},
-                                           {"c11", "UNDECIDED"}};
+                                           {"c06", "EXACT"}, {"c07", "FAILS"}, {"c08", "UNDECIDED"}, {"c09", "PARTLY"},    {"c10", "HOLDS"}, {"c11", "PARTLY"}, {"c12", "HOLDS"},
+                                           {"c13", "UNDECIDED"}};
     gyre_claims c = {0};
     const char *paths[] = {folder};
     OK(gyre_claims_read(paths, 1, &c, NULL, &error));
@@ -208,6 +217,8 @@ static void words_of_files(void **state)
     }
     assert_int_equal(find(&c, "c01")->count[GYRE_PART_CONTROL], 1);
     assert_int_equal(find(&c, "c02")->count[GYRE_PART_UNDECIDED], 1);
+    assert_int_equal(find(&c, "c11")->n_dropped, 1);
+    assert_int_equal(find(&c, "c12")->n_dropped, 0);
     assert_int_equal(find(&c, "c09")->n_parts, 2);
     assert_int_equal(find(&c, "c09")->n_open, 1);
     assert_string_equal(find(&c, "c09")->open[0], "time");
@@ -287,6 +298,7 @@ static void tables_and_page(void **state)
     two = printed((const char *const[]){folder}, 1, -1);
     assert_string_equal(one, two);
     has(one, "**FAILS**: of 2 parts 0 are as predicted, 1 contradicts, 1 is undecided.");
+    has(one, "Predictions that were registered and are not made, or not as registered: 1; they count as undecided.");
     has(one, "**UNDECIDED**, canary wiring failed in c08.h5");
     has(one, "On tiny `x` is worse than `y` by the divergence of the attention weights: x0.5 [0.4, 0.625] (WORSE, p 0.020, TOST p 0.900, margin x1.05; 1 seed, 2 documents, 1 layer; 4.500 against 4.500 bits; c02.h5).");
     has(one, "What would change our mind: an interval below 1, corrected");
@@ -301,7 +313,7 @@ static void sentences_follow_verdicts(void **state)
     (void)state;
     static const char *const verdicts[][2] = {{"BETTER", "is better than"}, {"WORSE", "is worse than"}, {"EQUIVALENT", "is the same within the margin as"}, {"INCONCLUSIVE", "is not told apart from"}};
     for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++) {
-        made m = {"verdict", "c04", "", {verdicts[i][0], NULL}, {"BETTER"}, 0, NULL, 'f'};
+        made m = {"verdict", "c04", "", {verdicts[i][0], NULL}, {"BETTER"}, 0, NULL, 'f', NULL};
         char path[PATH_TEXT];
         write_made(&m);
         (void)snprintf(path, sizeof path, "%s", at("verdict"));

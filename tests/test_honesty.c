@@ -3,6 +3,7 @@
  * A table of one layer, four documents and one head whose values are written down here; Holm by hand; numbers of seeds and documents by trying all of them.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -60,7 +62,7 @@ static gyre_table *make_table(void)
     t->metric_units = units;
     t->n_sources = 1;
     OK(gyre_table_keep(t, 1, sizeof *t->sources, &t->sources, &error));
-    t->sources[0] = (gyre_source){ .name = "smollm2", .digest = "d0", .n_documents = DOCUMENTS, .documents = documents, .n_layers = 1, .layers = layers, .n_heads = heads };
+    t->sources[0] = (gyre_source){ .name = "smollm2", .digest = "d0", .n_documents = DOCUMENTS, .documents = documents, .n_layers = 1, .layers = layers, .n_heads = heads, .dim = 64 };
     OK(gyre_table_keep(t, 64, sizeof *t->cells, &t->cells, &error));
     OK(gyre_table_keep(t, 8, sizeof *t->comparisons, &t->comparisons, &error));
     return t;
@@ -219,6 +221,81 @@ static void seed_sensitivity(void **state)
     expect(t, "seed sensitivity", "NOT RUN", "two seeds");
 }
 
+/* What is right and looks wrong: equal values that follow from what the codecs are. A false alarm would take all verdicts of a run away. */
+static void no_false_alarms(void **state)
+{
+    (void)state;
+#define CODEC(chain, quantizer) "order=half_split;chain=[" chain "];quantizer=" quantizer
+#define WINDOWED(chain, quantizer) "order=half_split;window=512;chain=[" chain "];quantizer=" quantizer
+#define SYM "sym(bits=4,group=row)"
+#define S "signs(per=layer)"
+#define H "hadamard(form=sylvester)"
+    static const struct {
+        const char *codec_k[2], *codec_v[2], *metric, *duplicates, *seeds; /* values are the same; seeds: of the first */
+    } cases[] = {
+        { { CODEC(H, SYM), CODEC("bdr(block=64)", SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" },              /* one block is the row */
+        { { CODEC(S "," H, SYM), CODEC(S ",bdr(block=64)", SYM) }, { "exact", "exact" }, "nmse", "PASS", "FAIL" },
+        { { CODEC(H "," S, SYM), CODEC(H ",permutation(kind=random)", SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" }, /* signs behind the mixing */
+        { { CODEC(S ",bdr(block=2)", SYM), CODEC("bdr(block=2)", SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" },   /* a+b, a-b or a-b, a+b */
+        { { CODEC(S ",scale(by=max,per=layer)", SYM), CODEC("scale(by=max,per=layer)", SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" }, /* lambda follows the signs */
+        { { CODEC(S ",centre(by=mean)", SYM), CODEC("centre(by=mean)", SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" },
+        { { CODEC("smooth(alpha=0,pairs=false)", SYM), CODEC("", SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" },  /* divides by 1 */
+        { { CODEC("smooth(alpha=0.5,pairs=false)", SYM), CODEC("", SYM) }, { "exact", "exact" }, "nmse", "FAIL", "PASS" },
+        { { CODEC("dense(file=x)", SYM), CODEC(H, SYM) }, { "exact", "exact" }, "nmse", "PASS", "PASS" },                 /* the file may hold it */
+        { { CODEC("haar(per=layer)", SYM), CODEC("", SYM) }, { "exact", "exact" }, "nmse", "FAIL", "FAIL" },
+        { { CODEC("permutation(kind=random)," H, SYM), CODEC(H, SYM) }, { "exact", "exact" }, "nmse", "PASS", "FAIL" },
+        { { CODEC("", "asym(bits=4,group=32,scale=f16)"), CODEC("", "kivi(bits=4,group=32,scale=f16)") }, { "exact", "exact" }, "nmse", "PASS", "PASS" },
+        { { CODEC("", "asym(bits=3,group=32,scale=f16)"), CODEC("", "kivi(bits=4,group=32,scale=f16)") }, { "exact", "exact" }, "nmse", "FAIL", "PASS" },
+        { { CODEC("", "ott(bits=2,outliers=0)"), CODEC("", "kivi(bits=2,group=128)") }, { CODEC("", "ott(bits=2,outliers=0)"), CODEC("", "kivi(bits=2,group=128)") }, "nmse", "PASS", "PASS" },
+        /* streams: values that no metric of keys sees; keys of 16 bits beside values of 4; a window over all rows */
+        { { CODEC("", SYM), CODEC("", SYM) }, { CODEC(S "," H, SYM), CODEC("", SYM) }, "softmax_kl", "PASS", "PASS" },
+        { { CODEC("", SYM), CODEC("", SYM) }, { CODEC(S "," H, SYM), CODEC("", SYM) }, "output_error", "FAIL", "FAIL" },
+        { { CODEC(S "," H, SYM), CODEC("", SYM) }, { CODEC("", SYM), CODEC("", SYM) }, "softmax_kl", "FAIL", "FAIL" },
+        { { CODEC("", "f16"), CODEC("", "exact") }, { CODEC("", SYM), CODEC("", SYM) }, "nmse", "PASS", "PASS" },
+        { { WINDOWED(S "," H, SYM), WINDOWED("", SYM) }, { CODEC("", SYM), CODEC("", SYM) }, "nmse", "PASS", "PASS" },
+        { { WINDOWED(S "," H, SYM), WINDOWED("", SYM) }, { "exact", "exact" }, "nmse", "FAIL", "FAIL" },              /* 4 bits are the keys' own */
+        { { CODEC(H, SYM) ";layers 0-29=exact", CODEC("", SYM) ";layers 0-29=exact" }, { "exact", "exact" }, "token_kl", "PASS", "PASS" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int seeds = 0; seeds < 2; seeds++) {
+            gyre_table *t = make_table();
+            const char *const one[METRICS] = { cases[i].metric, "flip" };
+            t->metrics = one;
+            for (uint32_t j = 0; j < 2; j++) {
+                gyre_cell *c = add(t, seeds || j == 0 ? "one" : "two", cases[i].codec_k[seeds ? 0 : j], seeds != 0, seeds ? j : 0, 0.5);
+                c->codec_v = cases[i].codec_v[seeds ? 0 : j];
+                c->payload_bits = 10.0;
+                c->key[0] = (char)('a' + (int)j);
+            }
+            print_message("%zu ", i);
+            expect(t, seeds ? "seed sensitivity" : "duplicates", seeds ? cases[i].seeds : cases[i].duplicates, "");
+        }
+    print_message("\n");
+    /* few coordinates: two draws may be one */
+    gyre_table *t = make_table();
+    t->sources[0].dim = 4;
+    add(t, "srht", SRHT, true, 0, 0.5);
+    add(t, "srht", SRHT, true, 1, 0.5);
+    expect(t, "seed sensitivity", "PASS", "need not see");
+    /* keys of 16 bits and values of 4: no error of the scores, and 10 bits in the mean */
+    static const char *const scores[METRICS] = { "nmse", "softmax_kl" };
+    static const char *const plain[METRICS] = { "", "nat" };
+    for (int both = 0; both < 2; both++) {
+        t = make_table();
+        t->metrics = scores;
+        t->metric_units = plain;
+        gyre_cell *c = add(t, "mixed", both ? CODEC("", "f16") : CODEC("", SYM), false, 0, 0.5);
+        double *values = NULL;
+        OK(gyre_table_keep(t, METRICS * DOCUMENTS, sizeof *values, &values, &error));
+        for (size_t j = 0; j < DOCUMENTS; j++)
+            values[j] = 0.5;
+        c->values = values;
+        c->codec_v = both ? PLAIN : "exact";
+        c->payload_bits = both ? 10.0 : 4.0;
+        expect(t, "zero drift", both ? "PASS" : "FAIL", both ? "1 lossy" : "softmax_kl is exactly 0");
+    }
+}
+
 /* ---- the registered plan ---- */
 
 static const double shifts[] = { 0.0, 0.25, 0.011, 0.013 }; /* of d[j] = arm - plain, plus noise that differs by document */
@@ -310,12 +387,27 @@ static void other_documents(gyre_table *t) { t->sources[0].documents = documents
 static void other_campaign(gyre_table *t) { t->campaign_seed = 1; }
 static void other_data(gyre_table *t) { t->sources[0].digest = "d1"; }
 static void published(gyre_table *t) { t->comparisons[1].published = "0.9"; }
+static void other_calibration(gyre_table *t) /* what is evaluated is the same */
+{
+    static const char *const names[] = { "bible" };
+    t->sources[0].calibration = names;
+    t->sources[0].n_calibration = 1;
+}
+static void other_fit_capture(gyre_table *t) { t->sources[0].fit_digest = "f1"; }
+static void other_queries(gyre_table *t) { t->sources[0].engine = "libllama; queries through q8_0"; }
 static void none(gyre_table *t) { (void)t; }
 
 static void other_codec(gyre_table *t)
 {
     t->config_canonical = "arm a point=bits=4 k=" PLAIN " v=exact\narm b point=bits=4 k=" ASYM " v=exact\narm c point=bits=4 k=" SRFT " v=exact\narm d point=bits=4 k=" SRHT_3 " v=exact\n";
 }
+
+/* Arm c is coded as e in layer 7; e is compared with nothing. */
+#define WITH_LAYERS(codec)                                                                                                                                                    \
+    "arm a point=bits=4 k=" PLAIN " v=exact\narm b point=bits=4 k=" ASYM " v=exact\narm c point=bits=4 k=" SRHT " v=exact layers=3-4:exact,7-7:e\narm d point=bits=4 k=" SRHT_3 \
+    " v=exact\narm e point= k=" codec " v=exact\n"
+
+static void in_layers(gyre_table *t) { t->config_canonical = WITH_LAYERS(SRFT); }
 
 static void other_points(gyre_table *t) /* another grid value of an arm is not this one's */
 {
@@ -335,6 +427,7 @@ static void changes_are_exploratory(void **state)
         { other_margin, 2, "not in the registered plan" }, { other_prediction, 2, "not in the registered plan" }, { other_goal, 2, "not in the registered plan" },
         { other_family, 2, "not in the registered plan" }, { other_codec, 2, "arm c was registered with another codec" },
         { more_seeds, 7, "sample changed: 3 seeds were registered" }, { other_campaign, 7, "sample changed: registered was 'campaign_seed 0'" },
+        { other_calibration, 7, "1 calibrate: bible" }, { other_fit_capture, 7, "fitted on f1" }, { other_queries, 7, "queries through q8_0" }, { in_layers, 2, "arm c was registered with another codec" },
         { more_documents, 7, "4 documents: moby" }, { other_documents, 7, "4 documents: moby" }, { other_data, 7, "data d0" },
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -347,6 +440,60 @@ static void changes_are_exploratory(void **state)
         }
         gyre_table_free(t);
     }
+}
+
+/* An arm that another has in some layers is part of it: its codec is registered too, though nothing compares it. */
+static void arms_of_layers_are_registered(void **state)
+{
+    (void)state;
+    char folder[64];
+    folder_of(folder);
+    gyre_table *t = planned();
+    for (size_t i = 0; i < 3; i++)
+        gyre_comparison_defaults(&t->comparisons[i]);
+    t->config_canonical = WITH_LAYERS(SRHT_32);
+    OK(gyre_plan_register(folder, t, 0, &error));
+    OK(gyre_plan_hold(folder, t, NULL, &error));
+    assert_false(t->comparisons[0].exploratory || t->comparisons[1].exploratory || t->comparisons[2].exploratory);
+    t->config_canonical = WITH_LAYERS(SRFT);
+    OK(gyre_plan_hold(folder, t, NULL, &error));
+    assert_true(!t->comparisons[0].exploratory && t->comparisons[1].exploratory && !t->comparisons[2].exploratory);
+    assert_string_equal(t->comparisons[1].exploratory_why, "arm c was registered with another codec");
+    gyre_table_free(t);
+    remove_folder(folder);
+}
+
+/* Cells of another folder, or a shared one: who registers after both arms were computed may have seen the difference. */
+static void cells_before_the_plan(void **state)
+{
+    (void)state;
+    char folder[64], path[160];
+    struct timespec times[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+    folder_of(folder);
+    (void)snprintf(path, sizeof path, "%s/cells", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    gyre_table *t = planned();
+    for (size_t i = 0; i < 3; i++)
+        gyre_comparison_defaults(&t->comparisons[i]);
+    OK(gyre_plan_register(folder, t, 1000000 + 7200, &error));
+    for (size_t i = 0; i < 2; i++) { /* of a, then of b */
+        (void)snprintf(path, sizeof path, "%s/cells/%s.h5", folder, t->cells[i].key);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        (void)fclose(f);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        OK(gyre_plan_hold(folder, t, NULL, &error));
+        assert_true(t->comparisons[0].exploratory == (i == 1) && !t->comparisons[1].exploratory && !t->comparisons[2].exploratory);
+    }
+    assert_string_equal(t->comparisons[0].exploratory_why, "cells of both arms are older than the registered plan");
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/cells/%s.h5", folder, t->cells[i].key);
+        (void)unlink(path);
+    }
+    (void)snprintf(path, sizeof path, "%s/cells", folder);
+    assert_int_equal(rmdir(path), 0);
+    gyre_table_free(t);
+    remove_folder(folder);
 }
 
 static void damaged_plans_hold_nothing(void **state)
@@ -419,6 +566,13 @@ static void what_is_left_out_still_counts(void **state)
     assert_int_equal(dropped, 0);
     OK(gyre_compare(t, &error));
     assert_true(fabs(t->comparisons[0].p_adjusted - 3.0 * p[0]) < 1e-9);
+    assert_true(fabs(t->comparisons[1].p_adjusted - 2.0 * p[1]) < 1e-9);
+    gyre_table_free(t);
+    t = held(none); /* nor does a cell that is not there */
+    t->cells[3].status = GYRE_CELL_MISSING;
+    OK(gyre_compare(t, &error));
+    assert_string_equal(t->comparisons[2].status, "INCOMPLETE");
+    assert_true(fabs(t->comparisons[0].p_adjusted - 3.0 * p[0]) < 1e-9 && isnan(t->comparisons[2].p_adjusted));
     assert_true(fabs(t->comparisons[1].p_adjusted - 2.0 * p[1]) < 1e-9);
     gyre_table_free(t);
     t = held(other_margin); /* the changed one is judged alone; the registered one counts as p = 1 */
@@ -599,8 +753,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_numbers),       cmocka_unit_test(zero_drift),          cmocka_unit_test(duplicates),
-        cmocka_unit_test(seed_sensitivity),    cmocka_unit_test(registered_plans_hold), cmocka_unit_test(changes_are_exploratory),
-        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(one_seed_is_no_sample), cmocka_unit_test(reasons_are_the_test_s), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
+        cmocka_unit_test(seed_sensitivity), cmocka_unit_test(no_false_alarms),   cmocka_unit_test(registered_plans_hold), cmocka_unit_test(changes_are_exploratory),
+        cmocka_unit_test(damaged_plans_hold_nothing), cmocka_unit_test(arms_of_layers_are_registered), cmocka_unit_test(cells_before_the_plan), cmocka_unit_test(what_is_left_out_still_counts), cmocka_unit_test(one_seed_is_no_sample), cmocka_unit_test(reasons_are_the_test_s), cmocka_unit_test(as_asked), cmocka_unit_test(foreseen), cmocka_unit_test(older_files),
     };
     (void)gsl_set_error_handler_off();
     return cmocka_run_group_tests(tests, NULL, NULL);
