@@ -1,6 +1,6 @@
 /* Numbers and characters of tables.
  *
- *   digits of an interval = floor(log10 |value|) - floor(log10 ((hi - lo)/2)) + 1, at least 3 and at most 8
+ *   digits of an interval = floor(log10 |value|) - floor(log10 ((hi - lo)/2)) + 1, at least 3 and at most 8; its ends have as many decimals as the value: 0.760 [0.660, 0.861]
  *
  * Widths are those of a terminal: combining marks 0, East Asian wide and emoji 2 (Unicode Standard Annex 11, by blocks). What it is not: a full table of Unicode.
  */
@@ -10,7 +10,8 @@
 
 #include "results/sheet_parts.h"
 
-enum { DIGITS = 3, DIGITS_MOST = 8 };
+enum { DIGITS = 3, DIGITS_MOST = 8, DECIMALS_MOST = 6 };
+#define FIXED_MOST 1e9 /* larger ones, and a value below 1e-4, take an exponent */
 
 /* ---- numbers ---- */
 
@@ -41,8 +42,12 @@ void gyre_sheet_interval_text(double value, double lo, double hi, char text[GYRE
         gyre_sheet_number_text(value, text);
         return;
     }
-    int n = digits_for(value, 0.5 * (hi - lo));
-    (void)snprintf(text, GYRE_SHEET_NUMBER, "%.*g [%.*g, %.*g]", n, plain(value), n, plain(lo), n, plain(hi));
+    int n = digits_for(value, 0.5 * (hi - lo)), decimals = value == 0.0 || !isfinite(value) ? -1 : n - 1 - (int)floor(log10(fabs(value)));
+    bool fixed = decimals >= 0 && decimals <= DECIMALS_MOST && fabs(lo) < FIXED_MOST && fabs(hi) < FIXED_MOST;
+    if (fixed)
+        (void)snprintf(text, GYRE_SHEET_NUMBER, "%.*f [%.*f, %.*f]", decimals, value, decimals, plain(lo), decimals, plain(hi));
+    else
+        (void)snprintf(text, GYRE_SHEET_NUMBER, "%.*g [%.*g, %.*g]", n, plain(value), n, plain(lo), n, plain(hi));
 }
 
 void gyre_sheet_p_text(double p, char text[GYRE_SHEET_NUMBER])

@@ -289,7 +289,7 @@ static void tables_and_page(void **state)
     (void)snprintf(b, sizeof b, "%s", at("c03.h5"));
     char *one = printed((const char *const[]){a, b}, 2, GYRE_SHEET_TEXT), *two = printed((const char *const[]){b, a}, 2, GYRE_SHEET_TEXT);
     assert_string_equal(one, two); /* the order of files does not matter */
-    has(one, "x0.5 [0.4, 0.625]");
+    has(one, "x0.500 [0.400, 0.625]");
     has(one, "contradicts");
     has(one, "MIXED");
     free(one);
@@ -300,7 +300,7 @@ static void tables_and_page(void **state)
     has(one, "**FAILS**: of 2 parts 0 are as predicted, 1 contradicts, 1 is undecided.");
     has(one, "Predictions that were registered and are not made, or not as registered: 1; they count as undecided.");
     has(one, "**UNDECIDED**, canary wiring failed in c08.h5");
-    has(one, "On tiny `x` is worse than `y` by the divergence of the attention weights: x0.5 [0.4, 0.625] (WORSE, p 0.020, TOST p 0.900, margin x1.05; 1 seed, 2 documents, 1 layer; 4.500 against 4.500 bits; c02.h5).");
+    has(one, "On tiny `x` is worse than `y` by the divergence of the attention weights: x0.500 [0.400, 0.625] (WORSE, p 0.020, TOST p 0.900, margin x1.05; 1 seed, 2 documents, 1 layer; 4.500 against 4.500 bits; c02.h5).");
     has(one, "What would change our mind: an interval below 1, corrected");
     has(one, "payload_bits of `x` is 4.500, published 4.2");
     free(one);

@@ -204,7 +204,7 @@ static void markdown_keeps_its_cells(void **state)
     says(text, "| two<br>lines <br>and, more |");
     says(text, "\\*bold\\* \\_under\\_ \\`code\\` \\<b\\> \\[l\\](u)");
     says(text, "| \\-1+1=2 |");
-    says(text, "| 0.667 [0.417, 1.17] |");
+    says(text, "| 0.667 [0.417, 1.167] |");
     says(text, "Results file 0123456789ab; build 1 (x); DIRTY BUILD: not the code of any commit.");
     size_t rows = 0;
     for (char *next; (next = strchr(line, '\n')) != NULL; line = next + 1) {
@@ -232,7 +232,7 @@ static void latex_holds_together(void **state)
     size_t dollars = 0, cells = 0, rows = 0;
     says(text, "\\begin{tabular}{llrl}\n\\toprule\nwho & shown only & a value (nat) & range \\\\\n\\midrule\n");
     says(text, "say \\char34{}so\\char34{}, he said & shown & \\multicolumn{2}{l}{SKIPPED: a \\& b \\textbackslash{}\\textbackslash{} c} \\\\\n");
-    says(text, "$0.667\\,[0.417,\\,1.17]$");
+    says(text, "$0.667\\,[0.417,\\,1.167]$");
     says(text, "$4.94{\\times}10^{-324}$");
     says(text, "$\\infty$");
     says(text, "\n{[}2pt]{*} plain & "); /* not an argument of the \\\\ before */
@@ -290,8 +290,8 @@ static void numbers_in_few_digits(void **state)
         double value, lo, hi;
         const char *text;
     } intervals[] = {
-        { 0.69, 0.496, 0.961, "0.69 [0.496, 0.961]" }, { 1.0002, 1.00011, 1.00029, "1.0002 [1.00011, 1.00029]" }, { 1.00021, 1.0001, 1.00033, "1.0002 [1.0001, 1.0003]" }, { 0.0, -1.0, 1.0, "0 [-1, 1]" }, { -0.0, -1e-9, 1e-9, "0 [-1e-09, 1e-09]" },
-        { 0.03271, 0.0324, 0.0331, "0.0327 [0.0324, 0.0331]" }, { 123456.0, 123000.0, 124000.0, "1.235e+05 [1.23e+05, 1.24e+05]" }, { 2.5, NAN, NAN, "2.5" }, { NAN, NAN, NAN, "-" }, { 1.0, 1.0, 1.0, "1 [1, 1]" },
+        { 0.69, 0.496, 0.961, "0.690 [0.496, 0.961]" }, { 1.0002, 1.00011, 1.00029, "1.00020 [1.00011, 1.00029]" }, { 1.00021, 1.0001, 1.00033, "1.0002 [1.0001, 1.0003]" }, { 0.0, -1.0, 1.0, "0 [-1, 1]" }, { -0.0, -1e-9, 1e-9, "0 [-1e-09, 1e-09]" },
+        { 0.03271, 0.0324, 0.0331, "0.0327 [0.0324, 0.0331]" }, { 123456.0, 123000.0, 124000.0, "1.235e+05 [1.23e+05, 1.24e+05]" }, { 2.5, NAN, NAN, "2.5" }, { NAN, NAN, NAN, "-" }, { 1.0, 1.0, 1.0, "1.00 [1.00, 1.00]" }, { 0.76, 0.66, 0.861, "0.760 [0.660, 0.861]" }, { -1.272, -1.56, -0.983, "-1.27 [-1.56, -0.98]" }, { 4.1e-5, 3.9e-5, 4.4e-5, "4.1e-05 [3.9e-05, 4.4e-05]" },
         { 1.0, 1.0 - 1e-14, 1.0 + 1e-14, "1 [1, 1]" },
     };
     static const struct {
@@ -326,7 +326,7 @@ static void kinds(void **state)
     };
     static const gyre_sheet_format formats[] = { GYRE_SHEET_TEXT, GYRE_SHEET_CSV };
     static const char *const wanted[] = {
-        "  66.5131 +- 27.2741  4.2 +- 0.31  0.2 -> 0.1 (x0.5)  4.250   x1.05  x0.69 [0.5, 0.96]  12  2.0e-05\n",
+        "  66.5131 +- 27.2741  4.2 +- 0.31  0.2 -> 0.1 (x0.5)  4.250   x1.05  x0.690 [0.500, 0.960]  12  2.0e-05\n",
         "ppl,ppl_se,nll,nll_se,fit_start,fit_end,bits,margin,ratio,ratio_low,ratio_high,n,p\r\n66.51312,27.27412,4.2,0.31,0.2,0.1,4.25,1.05,0.69,0.5,0.96,12,2e-05\r\n",
     };
     for (size_t i = 0; i < 2; i++) {
