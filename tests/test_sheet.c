@@ -23,7 +23,7 @@ static const char *const hostile[] = {
     " blanks ",
     "",
     "broken \xFF\xC3( \xE2\x82",
-    "\xE2\x80\xAE" "drow\t\x1B[31m",
+    ("\xE2\x80\xAE" "drow\t\x1B[31m"), /* two literals: d would go on with the escape */
     "-1+1=2",
 };
 enum { HOSTILE = sizeof hostile / sizeof *hostile };
