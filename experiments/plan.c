@@ -11,6 +11,7 @@
 #include "experiments/cell.h"
 #include "experiments/plan_parts.h"
 #include "results/cells.h"
+#include "results/units.h"
 
 /* ---- sources ---- */
 
@@ -554,28 +555,10 @@ done:
 
 /* ---- comparisons ---- */
 
-/* True when every "key=value" of `part` is in `whole`. */
-static bool within(const char *part, const char *whole)
-{
-    for (const char *p = part; *p != '\0';) {
-        size_t n = strcspn(p, ",");
-        bool found = false;
-        for (const char *w = whole; *w != '\0' && !found;) {
-            size_t m = strcspn(w, ",");
-            found = m == n && strncmp(w, p, n) == 0;
-            w += m + (w[m] == ',');
-        }
-        if (!found)
-            return false;
-        p += n + (p[n] == ',');
-    }
-    return true;
-}
-
 /* Grid values of an axis that does not act on an arm leave it as it is: two points meet where one's values are among the other's, and the comparison is at the longer. */
 static const char *meeting_point(const char *a, const char *b)
 {
-    return within(b, a) ? a : within(a, b) ? b : NULL;
+    return gyre_point_within(b, a) ? a : gyre_point_within(a, b) ? b : NULL;
 }
 
 static gyre_status add_comparison(gyre_table *t, const gyre_compare_spec *spec, size_t source, const char *point, gyre_error *err)

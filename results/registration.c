@@ -11,6 +11,7 @@
 
 #include "core/commit.h"
 #include "core/sha256.h"
+#include "results/units.h"
 
 enum { PATH_BYTES = 4096, TIME_TEXT = 32, REASON_TEXT = 400, SHOWN = 160, MAX_PLAN = 1 << 26, CLOCKS = 60 /* seconds that clocks of a cluster may differ */ };
 
@@ -41,25 +42,6 @@ static bool has_line(const char *text, const char *line, size_t n)
 static bool starts(const char *line, const char *with)
 {
     return strncmp(line, with, strlen(with)) == 0;
-}
-
-/* Are all grid values of own[0..n) among those of `point`? */
-static bool within(const char *own, size_t n, const char *point)
-{
-    for (const char *p = own; p < own + n;) {
-        size_t length = strcspn(p, ","), at = 0;
-        bool found = false;
-        length = length < (size_t)(own + n - p) ? length : (size_t)(own + n - p);
-        while (!found && point[at] != '\0') {
-            size_t m = strcspn(point + at, ",");
-            found = m == length && memcmp(point + at, p, m) == 0;
-            at += m + (point[at + m] == ',');
-        }
-        if (!found)
-            return false;
-        p += length + (p + length < own + n);
-    }
-    return true;
 }
 
 /* ---- the text ---- */
@@ -317,7 +299,7 @@ static bool arm_registered(const char *plan, const char *now, const char *arm, c
         if (!is_arm(p, arm, n))
             continue;
         const char *own = p + 4 + n + strlen(" point="), *end = strstr(own, " k=");
-        if (end == NULL || end >= p + line_length(p) || !within(own, (size_t)(end - own), point))
+        if (end == NULL || end >= p + line_length(p) || !gyre_point_part_within(own, (size_t)(end - own), point))
             continue;
         if (!has_line(plan, p, line_length(p)))
             return false;
@@ -356,7 +338,7 @@ static void find_older(const char *folder, const gyre_table *t, time_t planned, 
 static bool arm_older(const gyre_table *t, const gyre_comparison *c, const char *arm, const bool *older)
 {
     for (size_t i = 0; i < t->n_cells; i++)
-        if (older[i] && t->cells[i].source == c->source && strcmp(t->cells[i].arm, arm) == 0 && within(t->cells[i].point, strlen(t->cells[i].point), c->point))
+        if (older[i] && t->cells[i].source == c->source && strcmp(t->cells[i].arm, arm) == 0 && gyre_point_within(t->cells[i].point, c->point))
             return true;
     return false;
 }

@@ -9,27 +9,27 @@ static const char OK[] = "OK", SKIPPED[] = "SKIPPED", INCOMPLETE[] = "INCOMPLETE
 
 /* ---- the cells of an arm ---- */
 
-/* Is the item of length n one of the comma list? */
-static bool listed(const char *list, const char *item, size_t n)
+bool gyre_point_part_within(const char *own, size_t n, const char *point)
 {
-    for (const char *p = list; *p != '\0';) {
-        size_t length = strcspn(p, ",");
-        if (length == n && strncmp(p, item, n) == 0)
-            return true;
-        p += length + (p[length] == ',');
+    for (const char *p = own; p < own + n;) {
+        size_t length = strcspn(p, ","), at = 0;
+        bool found = false;
+        length = length < (size_t)(own + n - p) ? length : (size_t)(own + n - p);
+        while (!found && point[at] != '\0') {
+            size_t m = strcspn(point + at, ",");
+            found = m == length && memcmp(point + at, p, m) == 0;
+            at += m + (point[at + m] == ',');
+        }
+        if (!found)
+            return false;
+        p += length + (p + length < own + n);
     }
-    return false;
+    return true;
 }
 
 bool gyre_point_within(const char *own, const char *point)
 {
-    for (const char *p = own; *p != '\0';) {
-        size_t length = strcspn(p, ",");
-        if (!listed(point, p, length))
-            return false;
-        p += length + (p[length] == ',');
-    }
-    return true;
+    return gyre_point_part_within(own, strlen(own), point);
 }
 
 static bool belongs(const gyre_cell *cell, size_t source, const char *arm, const char *point)

@@ -16,6 +16,9 @@
 /* Are all grid values of `own` among those of `point`? */
 bool gyre_point_within(const char *own, const char *point);
 
+/* The same for the first n bytes of own. */
+bool gyre_point_part_within(const char *own, size_t n, const char *point);
+
 /* What one arm at one point of one source gives to a comparison. */
 typedef struct gyre_arm_units {
     const char *status;       /* "OK", or the status that a comparison with this arm has */
