@@ -1,6 +1,6 @@
 /* The conformance battery over the registry of quantizers: a new variant gets all of it unasked.
  *
- *   test_quantizers [--short]   --short: fewer dimensions and option sets, for sanitizers and valgrind
+ *   test_quantizers [--short] [NAME ...]   --short: fewer dimensions and option sets, for sanitizers and valgrind; names: these quantizers alone
  *
  * A subject is a variant with one of the option sets that its own table yields, built for one layer (dimension, heads, stream) and fitted where it asks for it. A check is one
  * function and one column of the table that is printed at the end; a full run also writes the table beside the binary. What a flag promises is checked on every subject that has
@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "quant/quantizer.h"
+#include "tests/battery.h"
 #include "tests/heap.h"
 
 enum { GUARD = 64, DOCUMENTS = 3, FIT_TOKENS = 34, THREADS = 4, POOL = 65521, VARIANTS_MOST = 96 };
@@ -1259,15 +1260,20 @@ int main(int argc, char **argv)
 {
     struct CMUnitTest tests[VARIANTS_MOST];
     size_t n = 0;
-    shortened = argc > 1 && strcmp(argv[1], "--short") == 0;
-    for (; gyre_quantizer_types[n] != NULL && n < VARIANTS_MOST; n++) {
-        tallies[n].type = gyre_quantizer_types[n];
-        tallies[n].name = tallies[n].type->name;
-        tests[n] = (struct CMUnitTest){.name = tallies[n].name, .test_func = battery, .initial_state = &tallies[n]};
-    }
+    battery_line line = battery_asked(argc, argv);
+    shortened = line.shortened;
+    for (size_t i = 0; gyre_quantizer_types[i] != NULL && n < VARIANTS_MOST; i++)
+        if (battery_wants(&line, gyre_quantizer_types[i]->name)) {
+            tallies[n].type = gyre_quantizer_types[i];
+            tallies[n].name = tallies[n].type->name;
+            tests[n] = (struct CMUnitTest){.name = tallies[n].name, .test_func = battery, .initial_state = &tallies[n]};
+            n++;
+        }
+    if (!battery_knows_all(&line, "quantizer"))
+        return 2;
     int failed = _cmocka_run_group_tests("quantizer battery", tests, n, NULL, NULL);
     print_table(stdout, n);
-    FILE *table = shortened ? NULL : fopen(GYRE_BATTERY_TABLE, "w");
+    FILE *table = shortened || line.n > 0 ? NULL : fopen(GYRE_BATTERY_TABLE, "w");
     if (table != NULL) {
         print_table(table, n);
         (void)fclose(table);

@@ -1,6 +1,6 @@
 /* The conformance battery over the registry: a new transform gets all of it unasked. What only one variant promises is in test_transforms_facts.c.
  *
- *   test_transforms [--short]   --short: fewer dimensions and chains, for sanitizers and valgrind
+ *   test_transforms [--short] [NAME ...]   --short: fewer dimensions and chains, for sanitizers and valgrind; names: these transforms alone (`chains`: the random chains)
  *
  * A subject is a variant with one of the option sets that its own option table yields, at one dimension; or a random well-typed chain of such. A check is
  * one function, one column of the table that is printed at the end (a full run also writes it beside the binary). Thresholds follow from the dimension and
@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "core/h5.h"
+#include "tests/battery.h"
 #include "tests/heap.h"
 #include "tests/places.h"
 
@@ -1123,16 +1124,24 @@ int main(int argc, char **argv)
 {
     struct CMUnitTest battery[VARIANTS_MOST + 1];
     size_t n = 0;
-    shortened = argc > 1 && strcmp(argv[1], "--short") == 0;
-    for (; gyre_transform_types[n] != NULL && n + 1 < VARIANTS_MOST; n++) {
-        tallies[n].name = gyre_transform_types[n]->name;
-        battery[n] = (struct CMUnitTest){.name = tallies[n].name, .test_func = battery_of_variant, .initial_state = &tallies[n]};
+    battery_line line = battery_asked(argc, argv);
+    shortened = line.shortened;
+    for (size_t i = 0; gyre_transform_types[i] != NULL && n + 1 < VARIANTS_MOST; i++)
+        if (battery_wants(&line, gyre_transform_types[i]->name)) {
+            tallies[n].name = gyre_transform_types[i]->name;
+            battery[n] = (struct CMUnitTest){.name = tallies[n].name, .test_func = battery_of_variant, .initial_state = &tallies[n]};
+            n++;
+        }
+    if (battery_wants(&line, "chains")) {
+        tallies[n].name = "chains";
+        battery[n] = (struct CMUnitTest){.name = tallies[n].name, .test_func = battery_of_chains, .initial_state = &tallies[n]};
+        n++;
     }
-    tallies[n].name = "chains";
-    battery[n] = (struct CMUnitTest){.name = tallies[n].name, .test_func = battery_of_chains, .initial_state = &tallies[n]};
-    int failed = _cmocka_run_group_tests("transform battery", battery, n + 1, NULL, NULL);
+    if (!battery_knows_all(&line, "transform"))
+        return 2;
+    int failed = _cmocka_run_group_tests("transform battery", battery, n, NULL, NULL);
     print_table(stdout);
-    FILE *table = shortened ? NULL : fopen(GYRE_BATTERY_TABLE, "w");
+    FILE *table = shortened || line.n > 0 ? NULL : fopen(GYRE_BATTERY_TABLE, "w");
     if (table != NULL) {
         print_table(table);
         (void)fclose(table);
