@@ -437,6 +437,7 @@ def change_a_comment(path):
 def test_value_code():
     """Builds a copy of the sources with one character changed: in a rotation, then in a figure."""
     tree, one = place("tree"), place("value_code")
+    folder = os.path.join(tree, "build")  # where it is in every tree, so that a compiler cache knows the files again
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=SOURCE, capture_output=True, text=True)
     names = listed.stdout.split("\n") if listed.returncode == 0 else [os.path.relpath(os.path.join(d, n), SOURCE) for d, _, ns in os.walk(SOURCE) for n in ns]
     for name in names:
@@ -451,9 +452,9 @@ def test_value_code():
             return re.search(r'GYRE_VALUE_CODE "([0-9a-f]{64})"', f.read()).group(1)
 
     def build():
-        p = subprocess.run(["cmake", "--build", place("tree_build"), "--target", "gyre", "--parallel", "2"], capture_output=True, text=True)
+        p = subprocess.run(["cmake", "--build", folder, "--target", "gyre", "--parallel", "2"], capture_output=True, text=True)
         check(p.returncode == 0, f"the copy does not build: {p.stdout[-2000:]} {p.stderr[-2000:]}")
-        return os.path.join(place("tree_build"), "gyre")
+        return os.path.join(folder, "gyre")
     with h5py.File(results(facts["folder"])) as f:
         mine = f.attrs["value_code"]
     check(value_code() == mine, "the program's value-code digest is that of the sources beside it (is it built?)")
@@ -469,7 +470,7 @@ def test_value_code():
     other = value_code()
     check(other not in seen, "a rotation's source is in the value-code digest")
     begin = time.monotonic()
-    p = subprocess.run(["cmake", "-S", tree, "-B", place("tree_build"), "-DCMAKE_BUILD_TYPE=Release", "-DGYRE_TESTS=OFF", "-DGYRE_LLAMA=OFF"], capture_output=True, text=True)
+    p = subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DGYRE_TESTS=OFF", "-DGYRE_LLAMA=OFF"], capture_output=True, text=True)
     check(p.returncode == 0, f"the copy does not configure: {p.stderr[-2000:]}")
     program = build()
     print(f"a copy was built in {time.monotonic() - begin:.1f} s", flush=True)
