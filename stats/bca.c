@@ -7,11 +7,6 @@
  * Reference: Efron, J. American Statistical Association 82 (1987) 171-185. Shapes: S = 1, D >= 2. Cost: O(B D). B = GYRE_RESAMPLES.
  * What it is not: as bootstrap.c; the correction is for skewness and not for few documents.
  */
-#include <math.h>
-#include <stdlib.h>
-
-#include <gsl/gsl_statistics_double.h>
-
 #include "stats/resample.h"
 #include "stats/stats.h"
 
@@ -23,22 +18,8 @@ static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyr
 static gyre_status judge(const double *d, size_t seeds, size_t documents, const gyre_margin *margin, double alpha, uint64_t seed, gyre_estimate *e, gyre_judgement *out,
                          gyre_error *err)
 {
-    gyre_status st = GYRE_OK;
-    gyre_bca bca;
-    double *means = NULL;
-    GYRE_TRY(estimate(d, seeds, documents, e, err));
-    GYRE_TRY(gyre_judge_begin(margin, alpha, out, err));
-    if (e->degenerate)
-        goto done;
-    GYRE_NEW(&means, GYRE_RESAMPLES);
-    gyre_bootstrap_means(d, documents, GYRE_RESAMPLES, seed, means);
-    e->se = gsl_stats_sd(means, 1, GYRE_RESAMPLES);
-    GYRE_TRY(gyre_bca_of(d, documents, means, GYRE_RESAMPLES, &bca, err));
-    gyre_resample_sort(means, GYRE_RESAMPLES);
-    gyre_judge_resampled(means, GYRE_RESAMPLES, &bca, margin, alpha, out);
-done:
-    free(means);
-    return st;
+    gyre_status st = estimate(d, seeds, documents, e, err);
+    return st == GYRE_OK ? gyre_judge_bootstrap(d, documents, true, margin, alpha, seed, e, out, err) : st;
 }
 
 const gyre_test_type gyre_test_bca = {

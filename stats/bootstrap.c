@@ -7,11 +7,6 @@
  * What it is not: honest with few documents (fewer than about 30): its interval is then too short, and its p values too small (docs/statistics.md). Nor a test for seeded arms:
  * crossed_bootstrap.
  */
-#include <math.h>
-#include <stdlib.h>
-
-#include <gsl/gsl_statistics_double.h>
-
 #include "stats/resample.h"
 #include "stats/stats.h"
 
@@ -23,21 +18,8 @@ static gyre_status estimate(const double *d, size_t seeds, size_t documents, gyr
 static gyre_status judge(const double *d, size_t seeds, size_t documents, const gyre_margin *margin, double alpha, uint64_t seed, gyre_estimate *e, gyre_judgement *out,
                          gyre_error *err)
 {
-    gyre_status st = GYRE_OK;
-    const gyre_bca percentile = { 0.0, 0.0 };
-    double *means = NULL;
-    GYRE_TRY(estimate(d, seeds, documents, e, err));
-    GYRE_TRY(gyre_judge_begin(margin, alpha, out, err));
-    if (e->degenerate)
-        goto done;
-    GYRE_NEW(&means, GYRE_RESAMPLES);
-    gyre_bootstrap_means(d, documents, GYRE_RESAMPLES, seed, means);
-    e->se = gsl_stats_sd(means, 1, GYRE_RESAMPLES);
-    gyre_resample_sort(means, GYRE_RESAMPLES);
-    gyre_judge_resampled(means, GYRE_RESAMPLES, &percentile, margin, alpha, out);
-done:
-    free(means);
-    return st;
+    gyre_status st = estimate(d, seeds, documents, e, err);
+    return st == GYRE_OK ? gyre_judge_bootstrap(d, documents, false, margin, alpha, seed, e, out, err) : st;
 }
 
 const gyre_test_type gyre_test_bootstrap = {

@@ -157,3 +157,24 @@ void gyre_judge_resampled(const double *sorted, size_t n, const gyre_bca *bca, c
     out->tost_p_upper = out->p_not_worse = p_below(sorted, n, bca, margin->hi);
     out->tost_p = fmax(out->tost_p_lower, out->tost_p_upper);
 }
+
+gyre_status gyre_judge_bootstrap(const double *d, size_t documents, bool corrected, const gyre_margin *margin, double alpha, uint64_t seed, gyre_estimate *e, gyre_judgement *out,
+                                 gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_bca bca = { 0.0, 0.0 };
+    double *means = NULL;
+    GYRE_TRY(gyre_judge_begin(margin, alpha, out, err));
+    if (e->degenerate)
+        goto done;
+    GYRE_NEW(&means, GYRE_RESAMPLES);
+    gyre_bootstrap_means(d, documents, GYRE_RESAMPLES, seed, means);
+    e->se = gsl_stats_sd(means, 1, GYRE_RESAMPLES);
+    if (corrected)
+        GYRE_TRY(gyre_bca_of(d, documents, means, GYRE_RESAMPLES, &bca, err));
+    gyre_resample_sort(means, GYRE_RESAMPLES);
+    gyre_judge_resampled(means, GYRE_RESAMPLES, &bca, margin, alpha, out);
+done:
+    free(means);
+    return st;
+}

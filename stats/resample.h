@@ -49,4 +49,8 @@ void gyre_resample_interval(const double *sorted, size_t n, const gyre_bca *bca,
 /* The whole judgement from a sorted distribution, less what gyre_judge_begin has done. */
 void gyre_judge_resampled(const double *sorted, size_t n, const gyre_bca *bca, const gyre_margin *margin, double alpha, gyre_judgement *out);
 
+/* judge() of a test by resampled means, of one difference per document, after its estimate e: percentile interval, or corrected (BCa). Sets e->se. */
+gyre_status gyre_judge_bootstrap(const double *d, size_t documents, bool corrected, const gyre_margin *margin, double alpha, uint64_t seed, gyre_estimate *e, gyre_judgement *out,
+                                 gyre_error *err);
+
 #endif
