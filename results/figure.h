@@ -63,8 +63,11 @@ typedef struct gyre_figure_book {
 
 typedef struct gyre_figure_type {
     const char *name, *summary;
-    /* Adds pages to the book; none where the table has nothing to draw, which it says in the log. */
+    /* One of the two. Adds pages to the book; none where the table has nothing to draw. draw says so in the log; draw_source draws one source after another, and the log says `nothing`
+     * where none of them had a page. */
     gyre_status (*draw)(gyre_figure_book *book, gyre_error *err);
+    gyre_status (*draw_source)(gyre_figure_book *book, size_t source, gyre_error *err);
+    const char *title, *nothing; /* of the pages of a source (gyre_source_page_new) */
 } gyre_figure_type;
 
 #define GYRE_FIGURE_DECLARE(name) extern const gyre_figure_type gyre_figure_##name;
@@ -73,6 +76,9 @@ GYRE_FIGURE_LIST(GYRE_FIGURE_DECLARE)
 
 /* All figures, in the order of the list, then NULL. */
 extern const gyre_figure_type *const gyre_figure_types[];
+
+/* Adds the pages of one figure to the book. */
+gyre_status gyre_figure_draw(const gyre_figure_type *type, gyre_figure_book *book, gyre_error *err);
 
 /* ---- pages ---- */
 
@@ -190,6 +196,8 @@ gyre_status gyre_caption_prepare(gyre_figure_book *book, gyre_error *err);
 /* Inches that the caption takes at the foot of a page: `what` in a few lines, then experiment, digest, n and marks (dirty build, leak). */
 double gyre_caption_height(const gyre_figure_book *book, const char *what);
 void gyre_draw_caption(gyre_page *page, const gyre_figure_book *book, const char *what);
+/* A page of a source, `body` inches high above its caption, named NAME_SOURCE after its type; on top its title and the source, in at most `room` inches (0: the page's width). */
+gyre_status gyre_source_page_new(gyre_figure_book *book, const gyre_figure_type *type, size_t source, double body, double room, const char *what, gyre_page **out, gyre_error *err);
 
 /* "softmax_kl (nat)". */
 void gyre_metric_label(const gyre_table *table, size_t metric, char *out, size_t size);

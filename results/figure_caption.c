@@ -254,3 +254,18 @@ void gyre_draw_caption(gyre_page *page, const gyre_figure_book *book, const char
 {
     (void)caption(page, book, what, page->height - gyre_caption_height(book, what) + CAPTION_GAP + 0.5 * CAPTION_LINE);
 }
+
+gyre_status gyre_source_page_new(gyre_figure_book *book, const gyre_figure_type *type, size_t source, double body, double room, const char *what, gyre_page **out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    const char *of = book->table->sources[source].name;
+    char name[256], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
+    (void)snprintf(name, sizeof name, "%s_%.200s", type->name, of);
+    GYRE_TRY(gyre_page_new(book, name, body + gyre_caption_height(book, what), out, err));
+    gyre_draw_caption(*out, book, what);
+    (void)snprintf(title, sizeof title, "%s \xC2\xB7 %.400s", type->title, of);
+    gyre_text_fit(title, 8.0, room > 0.0 ? room : GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, fitted);
+    gyre_draw_text(*out, GYRE_FIGURE_MARGIN, 0.16, GYRE_LEFT, 8.0, GYRE_INK, fitted);
+done:
+    return st;
+}

@@ -430,18 +430,12 @@ static gyre_status draw_page(gyre_figure_book *book, size_t source, const forest
     const char *what = book->table->sources[source].kind == GYRE_SOURCE_MODEL ? of_model : of_capture;
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
-    char name[256], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     double height = TITLE, y = TITLE;
     for (size_t i = 0, k; i < n; i += k) {
         k = panel_rows(rows + i, n - i);
         height += panel_height(book->table, rows + i, k);
     }
-    (void)snprintf(name, sizeof name, "forest_%.200s", book->table->sources[source].name);
-    GYRE_TRY(gyre_page_new(book, name, height + gyre_caption_height(book, what), &page, err));
-    gyre_draw_caption(page, book, what);
-    (void)snprintf(title, sizeof title, "Verdicts \xC2\xB7 %.400s", book->table->sources[source].name);
-    gyre_text_fit(title, 8.0, GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, fitted);
-    gyre_draw_text(page, GYRE_FIGURE_MARGIN, 0.16, GYRE_LEFT, 8.0, GYRE_INK, fitted);
+    GYRE_TRY(gyre_source_page_new(book, &gyre_figure_forest, source, height, 0.0, what, &page, err));
     for (size_t i = 0, k; i < n; i += k) {
         k = panel_rows(rows + i, n - i);
         forest_panel p = { book->table, page, rows + i, k, { AXIS_LEFT, y + HEAD, AXIS_WIDTH, rows_height(book->table, rows + i, k) }, axis_of(rows + i, k) };
@@ -472,19 +466,10 @@ done:
     return st;
 }
 
-static gyre_status draw(gyre_figure_book *book, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    for (size_t source = 0; source < book->table->n_sources; source++)
-        GYRE_TRY(draw_source(book, source, err));
-    if (book->table->n_comparisons == 0)
-        gyre_log_info(book->log, "figure forest: the configuration compares nothing");
-done:
-    return st;
-}
-
 const gyre_figure_type gyre_figure_forest = {
     .name = "forest",
     .summary = "the verdicts: estimates, intervals, margins, the worst layer",
-    .draw = draw,
+    .draw_source = draw_source,
+    .title = "Verdicts",
+    .nothing = "the configuration compares nothing",
 };

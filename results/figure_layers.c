@@ -353,19 +353,13 @@ static gyre_status draw_page(const heat_map *m, size_t number, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
-    const char *source = m->book->table->sources[m->source].name;
-    char name[256], what[1024], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
+    char what[1024];
     size_t rows = 0;
     for (size_t i = 0; i < m->n; i++)
         if (m->heats[i].shown && m->heats[i].page == number && m->heats[i].row + 1 > rows)
             rows = m->heats[i].row + 1;
     describe(m, what, sizeof what);
-    (void)snprintf(name, sizeof name, "layers_%.200s", source);
-    GYRE_TRY(gyre_page_new(m->book, name, TITLE + (double)rows * m->row_h + LISTED * (double)lines_undrawn(m, number) + gyre_caption_height(m->book, what), &page, err));
-    gyre_draw_caption(page, m->book, what);
-    (void)snprintf(title, sizeof title, "Gains by layer and head \xC2\xB7 %.400s", source);
-    gyre_text_fit(title, 8.0, 3.7, fitted);
-    gyre_draw_text(page, GYRE_FIGURE_MARGIN, 0.16, GYRE_LEFT, 8.0, GYRE_INK, fitted);
+    GYRE_TRY(gyre_source_page_new(m->book, &gyre_figure_layers, m->source, TITLE + (double)rows * m->row_h + LISTED * (double)lines_undrawn(m, number), 3.7, what, &page, err));
     draw_scale(m, page);
     for (size_t i = 0; i < m->n; i++)
         if (m->heats[i].shown && m->heats[i].page == number)
@@ -379,10 +373,12 @@ done:
     return st;
 }
 
-static gyre_status draw_source(gyre_figure_book *book, size_t source, bool *drawn, gyre_error *err)
+static gyre_status draw_source(gyre_figure_book *book, size_t source, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     heat_map m = { .book = book, .source = source };
+    if (book->table->sources[source].kind != GYRE_SOURCE_CAPTURE)
+        return GYRE_OK;
     GYRE_TRY(list_heats(&m, err));
     GYRE_TRY(fill_heats(&m, err));
     measure(&m);
@@ -390,27 +386,15 @@ static gyre_status draw_source(gyre_figure_book *book, size_t source, bool *draw
     choose_end(&m);
     for (size_t page = 0; page < m.pages; page++)
         GYRE_TRY(draw_page(&m, page, err));
-    *drawn = *drawn || m.pages > 0;
 done:
     free(m.heats);
-    return st;
-}
-
-static gyre_status draw(gyre_figure_book *book, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    bool drawn = false;
-    for (size_t i = 0; i < book->table->n_sources; i++)
-        if (book->table->sources[i].kind == GYRE_SOURCE_CAPTURE)
-            GYRE_TRY(draw_source(book, i, &drawn, err));
-    if (!drawn)
-        gyre_log_info(book->log, "figure layers: no capture has two arms to set against each other (a model source has no layers)");
-done:
     return st;
 }
 
 const gyre_figure_type gyre_figure_layers = {
     .name = "layers",
     .summary = "gain of an arm over its reference, by layer and head",
-    .draw = draw,
+    .draw_source = draw_source,
+    .title = "Gains by layer and head",
+    .nothing = "no capture has two arms to set against each other (a model source has no layers)",
 };

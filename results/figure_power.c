@@ -355,16 +355,12 @@ static void csv_undrawn(const power_figure *g, gyre_page *page)
     }
 }
 
-static void draw_key(gyre_page *page, const char *source)
+static void draw_key(gyre_page *page)
 {
     const struct {
         const char *colour, *text;
     } keys[] = { { MARGIN_COLOUR, "the margin's test (left: no true difference)" }, { TWO_SIDED_COLOUR, "two-sided test (left: the true difference is the margin)" } };
-    char title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
     double x = GYRE_FIGURE_MARGIN;
-    (void)snprintf(title, sizeof title, "Power \xC2\xB7 %.400s", source);
-    gyre_text_fit(title, 8.0, GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, fitted);
-    gyre_draw_text(page, x, 0.16, GYRE_LEFT, 8.0, GYRE_INK, fitted);
     for (size_t i = 0; i < 2; i++) {
         gyre_draw_line(page, x, 0.34, x + 0.25, 0.34, 1.6, keys[i].colour);
         gyre_draw_text(page, x + 0.3, 0.34, GYRE_LEFT, 6.5, GYRE_INK, keys[i].text);
@@ -376,8 +372,7 @@ static gyre_status draw_page(const power_figure *g, size_t first, size_t n, gyre
 {
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
-    const char *source = g->book->table->sources[g->source].name;
-    char name[256], what[1024];
+    char what[1024];
     size_t undrawn = g->n - g->n_shown - g->left_out;
     bool last = first + n == g->n_shown;
     int used = snprintf(what, sizeof what, "Power of each declared comparison, alone at its \xCE\xB1 (correction for its family takes some away), from the components of variance over seeds and %ss that these "
@@ -385,10 +380,8 @@ static gyre_status draw_page(const power_figure *g, size_t first, size_t n, gyre
                         gyre_unit_word(&g->book->table->sources[g->source]), GOAL_POWER);
     if (used > 0 && (size_t)used < sizeof what && undrawn + g->left_out > 0)
         (void)snprintf(what + used, sizeof what - (size_t)used, " Of %zu comparisons %zu have no curve and %zu are left out for want of room: see the CSV file.", g->n, undrawn, g->left_out);
-    (void)snprintf(name, sizeof name, "power_%.200s", source);
-    GYRE_TRY(gyre_page_new(g->book, name, TITLE + (double)n * (HEAD + PLOT + FOOT) + gyre_caption_height(g->book, what), &page, err));
-    gyre_draw_caption(page, g->book, what);
-    draw_key(page, source);
+    GYRE_TRY(gyre_source_page_new(g->book, &gyre_figure_power, g->source, TITLE + (double)n * (HEAD + PLOT + FOOT), 0.0, what, &page, err));
+    draw_key(page);
     (void)fputs("source,leak,arm,against,metric,point,family,scale,varied,test,seeds,documents,difference,power,margin,alpha,sd_seed,sd_document,sd_residual,mde,documents_needed,seeds_needed,"
                 "exploratory,reason\n", page->csv);
     for (size_t i = 0; i < n; i++) {
@@ -405,33 +398,22 @@ done:
     return st;
 }
 
-static gyre_status draw_source(gyre_figure_book *book, size_t source, bool *drawn, gyre_error *err)
+static gyre_status draw_source(gyre_figure_book *book, size_t source, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     power_figure g = { .book = book, .source = source };
     GYRE_TRY(list_rows(&g, err));
     for (size_t first = 0; first < g.n_shown; first += ROWS)
         GYRE_TRY(draw_page(&g, first, g.n_shown - first < ROWS ? g.n_shown - first : ROWS, err));
-    *drawn = *drawn || g.n_shown > 0;
 done:
     free(g.rows);
-    return st;
-}
-
-static gyre_status draw(gyre_figure_book *book, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    bool drawn = false;
-    for (size_t i = 0; i < book->table->n_sources; i++)
-        GYRE_TRY(draw_source(book, i, &drawn, err));
-    if (!drawn)
-        gyre_log_info(book->log, "figure power: no comparison has a margin and components of variance");
-done:
     return st;
 }
 
 const gyre_figure_type gyre_figure_power = {
     .name = "power",
     .summary = "what each comparison could have seen, and what it would take",
-    .draw = draw,
+    .draw_source = draw_source,
+    .title = "Power",
+    .nothing = "no comparison has a margin and components of variance",
 };

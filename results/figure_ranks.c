@@ -271,8 +271,7 @@ static gyre_status draw_page(const rank_figure *g, size_t number, gyre_error *er
 {
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
-    const char *source = g->book->table->sources[g->source].name;
-    char name[256], what[1024], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
+    char what[1024];
     double height = TITLE, y = TITLE;
     for (size_t i = 0; i < g->n; i++)
         if (g->panels[i].shown && g->panels[i].page == number)
@@ -282,12 +281,7 @@ static gyre_status draw_page(const rank_figure *g, size_t number, gyre_error *er
                      GYRE_FIGURE_ALPHA, gyre_unit_word(&g->book->table->sources[g->source]));
     if (n > 0 && (size_t)n < sizeof what && g->left_out > 0)
         (void)snprintf(what + n, sizeof what - (size_t)n, " %zu of %zu panels are left out for want of room: see the CSV file.", g->left_out, g->n);
-    (void)snprintf(name, sizeof name, "ranks_%.200s", source);
-    GYRE_TRY(gyre_page_new(g->book, name, height + gyre_caption_height(g->book, what), &page, err));
-    gyre_draw_caption(page, g->book, what);
-    (void)snprintf(title, sizeof title, "Mean ranks \xC2\xB7 %.400s", source);
-    gyre_text_fit(title, 8.0, GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, fitted);
-    gyre_draw_text(page, GYRE_FIGURE_MARGIN, 0.16, GYRE_LEFT, 8.0, GYRE_INK, fitted);
+    GYRE_TRY(gyre_source_page_new(g->book, &gyre_figure_ranks, g->source, height, 0.0, what, &page, err));
     for (size_t i = 0; i < g->n; i++)
         if (g->panels[i].shown && g->panels[i].page == number) {
             draw_panel(g, page, &g->panels[i], y);
@@ -300,33 +294,22 @@ done:
     return st;
 }
 
-static gyre_status draw_source(gyre_figure_book *book, size_t source, bool *drawn, gyre_error *err)
+static gyre_status draw_source(gyre_figure_book *book, size_t source, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     rank_figure g = { .book = book, .source = source };
     GYRE_TRY(list_panels(&g, err));
     for (size_t page = 0; page < g.pages; page++)
         GYRE_TRY(draw_page(&g, page, err));
-    *drawn = *drawn || g.pages > 0;
 done:
     free(g.panels);
-    return st;
-}
-
-static gyre_status draw(gyre_figure_book *book, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    bool drawn = false;
-    for (size_t i = 0; i < book->table->n_sources; i++)
-        GYRE_TRY(draw_source(book, i, &drawn, err));
-    if (!drawn)
-        gyre_log_info(book->log, "figure ranks: no grid point has 3 arms of the same streams and 2 units that tell them apart");
-done:
     return st;
 }
 
 const gyre_figure_type gyre_figure_ranks = {
     .name = "ranks",
     .summary = "mean ranks of the arms, with the critical difference",
-    .draw = draw,
+    .draw_source = draw_source,
+    .title = "Mean ranks",
+    .nothing = "no grid point has 3 arms of the same streams and 2 units that tell them apart",
 };

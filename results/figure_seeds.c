@@ -309,7 +309,7 @@ static gyre_status draw_page(const seed_figure *g, size_t number, gyre_error *er
     gyre_status st = GYRE_OK;
     gyre_page *page = NULL;
     const gyre_source *s = &g->book->table->sources[g->source];
-    char name[256], what[1024], title[GYRE_LINE_TEXT], fitted[GYRE_LINE_TEXT];
+    char what[1024];
     double height = TITLE, y = TITLE;
     for (size_t i = 0; i < g->n; i++)
         if (g->panels[i].page == number)
@@ -320,12 +320,7 @@ static gyre_status draw_page(const seed_figure *g, size_t number, gyre_error *er
         n += snprintf(what + n, sizeof what - (size_t)n, " sd: of one paired difference, over seeds and over %ss (the declared comparison; natural logarithms where it is a ratio).", gyre_unit_word(s));
     if (n > 0 && (size_t)n < sizeof what && g->left_out > 0)
         (void)snprintf(what + n, sizeof what - (size_t)n, " %zu of %zu panels are left out, named in the CSV file.", g->left_out, g->n);
-    (void)snprintf(name, sizeof name, "seeds_%.200s", s->name);
-    GYRE_TRY(gyre_page_new(g->book, name, height + gyre_caption_height(g->book, what), &page, err));
-    gyre_draw_caption(page, g->book, what);
-    (void)snprintf(title, sizeof title, "Sign seeds \xC2\xB7 %.400s", s->name);
-    gyre_text_fit(title, 8.0, GYRE_FIGURE_WIDTH - 2.0 * GYRE_FIGURE_MARGIN, fitted);
-    gyre_draw_text(page, GYRE_FIGURE_MARGIN, 0.16, GYRE_LEFT, 8.0, GYRE_INK, fitted);
+    GYRE_TRY(gyre_source_page_new(g->book, &gyre_figure_seeds, g->source, height, 0.0, what, &page, err));
     for (size_t i = 0; i < g->n; i++)
         if (g->panels[i].page == number) {
             GYRE_TRY(draw_panel(g, page, &g->panels[i], y, err));
@@ -337,33 +332,22 @@ done:
     return st;
 }
 
-static gyre_status draw_source(gyre_figure_book *book, size_t source, bool *drawn, gyre_error *err)
+static gyre_status draw_source(gyre_figure_book *book, size_t source, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
     seed_figure g = { .book = book, .source = source };
     GYRE_TRY(list_panels(&g, err));
     for (size_t page = 0; page < g.pages; page++)
         GYRE_TRY(draw_page(&g, page, err));
-    *drawn = *drawn || g.pages > 0;
 done:
     free(g.panels);
-    return st;
-}
-
-static gyre_status draw(gyre_figure_book *book, gyre_error *err)
-{
-    gyre_status st = GYRE_OK;
-    bool drawn = false;
-    for (size_t i = 0; i < book->table->n_sources; i++)
-        GYRE_TRY(draw_source(book, i, &drawn, err));
-    if (!drawn)
-        gyre_log_info(book->log, "figure seeds: no arm has two sign seeds");
-done:
     return st;
 }
 
 const gyre_figure_type gyre_figure_seeds = {
     .name = "seeds",
     .summary = "every sign seed of every arm, with means and ranges",
-    .draw = draw,
+    .draw_source = draw_source,
+    .title = "Sign seeds",
+    .nothing = "no arm has two sign seeds",
 };

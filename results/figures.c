@@ -106,6 +106,20 @@ done:
 
 /* ---- all ---- */
 
+gyre_status gyre_figure_draw(const gyre_figure_type *type, gyre_figure_book *book, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_page **const before = book->last;
+    if (type->draw != NULL)
+        return type->draw(book, err);
+    for (size_t i = 0; i < book->table->n_sources; i++)
+        GYRE_TRY(type->draw_source(book, i, err));
+    if (book->last == before)
+        gyre_log_info(book->log, "figure %s: %s", type->name, type->nothing);
+done:
+    return st;
+}
+
 gyre_status gyre_figures(const char *results_path, const char *folder, const char *only, gyre_log *log, gyre_error *err)
 {
     gyre_status st = GYRE_OK;
@@ -127,7 +141,7 @@ gyre_status gyre_figures(const char *results_path, const char *folder, const cha
     GYRE_TRY(gyre_caption_prepare(&book, err));
     for (size_t i = 0; i < TYPES; i++)
         if (only == NULL || strcmp(only, gyre_figure_types[i]->name) == 0)
-            GYRE_TRY(gyre_figure_types[i]->draw(&book, err));
+            GYRE_TRY(gyre_figure_draw(gyre_figure_types[i], &book, err));
     GYRE_TRY(gyre_book_write(&book, folder, err));
 done:
     gyre_pages_free(book.pages);

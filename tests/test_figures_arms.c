@@ -93,7 +93,7 @@ static void draw(gyre_figure_book *book, const gyre_figure_type *figure)
     gyre_error error = { .status = GYRE_OK };
     if (book->pages == NULL)
         book->last = &book->pages;
-    CHECK_OK(figure->draw(book, &error), &error);
+    CHECK_OK(gyre_figure_draw(figure, book, &error), &error);
 }
 
 static void close_book(gyre_figure_book *book)
