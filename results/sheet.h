@@ -4,7 +4,7 @@
  *
  *   text       aligned columns, widths counted as a terminal shows them
  *   markdown   tables of GitHub's dialect, hostile characters escaped
- *   latex      `table` with `tabular` and the rules of booktabs; a fragment that compiles with pdflatex and \usepackage{booktabs} alone
+ *   latex      `table` with `tabular` and the rules of booktabs, made smaller where it is wider than the text (graphicx); a fragment that compiles with pdflatex and \usepackage{booktabs,graphicx} alone
  *   csv        RFC 4180: CRLF, quotes doubled, numbers that read back to the same double, bounds of intervals in columns of their own
  *   json       [{"table", "title", "units", "rows": [{column: value}], "notes"}]
  *

@@ -224,6 +224,8 @@ static void print_markdown(const gyre_sheet *s, const bool *shown, FILE *out)
 
 /* ---- LaTeX ---- */
 
+#define LATEX_NEEDS "% needs \\usepackage{booktabs,graphicx}\n"
+
 typedef struct glyph {
     uint32_t c;
     const char *latex;
@@ -323,7 +325,7 @@ static void print_latex(const gyre_sheet *s, const bool *shown, FILE *out)
     size_t n = 0;
     (void)fputs("\\begin{table}[htbp]\n\\centering\\scriptsize\n\\caption{", out);
     put_latex(s->title != NULL ? s->title : s->name, out);
-    (void)fputs("}\n\\begin{tabular}{", out);
+    (void)fputs("}\n\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{\\begin{tabular}{", out); /* no wider than the text */
     for (size_t c = 0; c < s->n_columns; c++)
         if (shown[c])
             (void)fputc(right(&s->columns[c]) ? 'r' : 'l', out);
@@ -338,7 +340,7 @@ static void print_latex(const gyre_sheet *s, const bool *shown, FILE *out)
     (void)fputs(" \\\\\n\\midrule\n", out);
     for (size_t i = 0; i < s->n_cells; i += s->n_columns)
         latex_row(s, shown, i, out);
-    (void)fputs("\\bottomrule\n\\end{tabular}\n", out);
+    (void)fputs("\\bottomrule\n\\end{tabular}}\n", out);
     print_facts(s->book, facts, sizeof facts);
     for (size_t i = 0; i < s->n_notes + 1; i++) {
         const char *note = i < s->n_notes ? s->notes[i] : facts;
@@ -368,7 +370,7 @@ void gyre_sheet_print(gyre_sheet *s)
     if (s->book->n_printed++ > 0)
         (void)fputc('\n', out);
     else if (s->book->format == GYRE_SHEET_LATEX)
-        (void)fputs("% needs \\usepackage{booktabs}\n", out);
+        (void)fputs(LATEX_NEEDS, out);
     if (s->book->format == GYRE_SHEET_TEXT)
         print_text(s, shown, out);
     else if (s->book->format == GYRE_SHEET_MARKDOWN)
@@ -380,7 +382,7 @@ void gyre_sheet_print(gyre_sheet *s)
 void gyre_sheet_print_words(gyre_book *book, const char *words, bool fresh)
 {
     if (book->n_printed++ == 0)
-        (void)fputs(book->format == GYRE_SHEET_LATEX ? "% needs \\usepackage{booktabs}\n" : "", book->stream);
+        (void)fputs(book->format == GYRE_SHEET_LATEX ? LATEX_NEEDS : "", book->stream);
     else if (fresh || book->format != GYRE_SHEET_TEXT) /* where lines run together, each is a paragraph */
         (void)fputc('\n', book->stream);
     if (book->format == GYRE_SHEET_TEXT)

@@ -804,7 +804,7 @@ def test_tables():
     rows = list(csv.reader(io.StringIO(good("one table as CSV", ["report", file, "--format", "csv", "--only", "verdicts"]).out, newline=""), strict=True))
     check(len({len(r) for r in rows}) == 1 and len(rows) == 2 and dict(zip(*rows))["verdict"] == verdicts[0] and float(dict(zip(*rows))["p_adjusted"]) == p, f"verdicts as CSV: {rows}")
     good("a report as Markdown", ["report", file, "--format", "markdown"], rf"\| srht \| identity \|.*\| {verdicts[0]} \|", r"\|:--\|", "Results file [0-9a-f]{12}; build")
-    good("a report as LaTeX", ["report", file, "--format", "latex"], r"\A% needs \\usepackage{booktabs}", r"\\toprule", rf"srht & identity & .*{verdicts[0]}", "Results file [0-9a-f]{12}; build")
+    good("a report as LaTeX", ["report", file, "--format", "latex"], r"\A% needs \\usepackage{booktabs,graphicx}", r"\\toprule", rf"srht & identity & .*{verdicts[0]}", "Results file [0-9a-f]{12}; build")
     # export: every column of /cells and of /stats, every number of every metric
     def exported(what, *more):
         return list(csv.DictReader(io.StringIO(good("an export", ["export", file, "--what", what, *more]).out, newline=""), strict=True))
