@@ -236,21 +236,66 @@ static void opposite_verdicts(const gyre_claims *c, FILE *out)
 
 /* ---- what the key bias does: the parts of claim C4 ---- */
 
+/* The comparisons of a claim on one file that have no verdict, in one line. */
+static bool unjudged(const gyre_claim *claim, const gyre_claim_file *f, FILE *out)
+{
+    const gyre_comparison *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < claim->n_parts; i++) {
+        const gyre_comparison *p = claim->parts[i].comparison;
+        if (p == NULL || claim->parts[i].file != f || strcmp(p->status, "OK") == 0)
+            continue;
+        first = first == NULL ? p : first;
+        n++;
+    }
+    if (n > 0)
+        (void)fprintf(out, "- %zu comparison%s of %s ha%s no verdict; the first, `%s` with `%s`: %s, %s.\n", n, n == 1 ? "" : "s", f->name, n == 1 ? "s" : "ve", first->arm, first->against, first->status,
+                      first->reason);
+    return n > 0;
+}
+
 static void key_bias(const gyre_claims *c, FILE *out)
 {
     bool any = false;
-    for (size_t i = 0; i < c->n_claims; i++)
-        for (size_t j = 0; strcmp(c->claims[i].id, "c04") == 0 && j < c->claims[i].n_parts; j++) {
-            const gyre_claim_part *p = &c->claims[i].parts[j];
-            if (p->comparison == NULL || strcmp(p->comparison->metric, "nmse") == 0)
+    for (size_t i = 0; i < c->n_claims; i++) {
+        const gyre_claim *claim = &c->claims[i];
+        if (strcmp(claim->id, "c04") != 0)
+            continue;
+        for (size_t j = 0; j < claim->n_parts; j++) {
+            const gyre_claim_part *p = &claim->parts[j];
+            if (p->comparison == NULL || strcmp(p->comparison->metric, "nmse") == 0 || strcmp(p->comparison->status, "OK") != 0)
                 continue;
             (void)fprintf(out, "- ");
             comparison_sentence(p->file, p->comparison, out);
             (void)fprintf(out, "\n");
             any = true;
         }
+        for (size_t j = 0; j < c->n_files; j++)
+            any = unjudged(claim, &c->files[j], out) || any;
+    }
     if (!any)
         (void)fprintf(out, "No results of claim C4 are here.\n");
+}
+
+/* Perplexities of the claim's arms in each model. */
+static gyre_status bias_perplexities(const gyre_claims *c, FILE *out, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    gyre_book *book = NULL;
+    for (size_t i = 0; i < c->n_files; i++) {
+        const gyre_claim_file *f = &c->files[i];
+        if (strcmp(f->table->experiment, "c04") != 0 || !is_kind(f->table, GYRE_SOURCE_MODEL))
+            continue;
+        (void)fprintf(out, "\n%s:\n\n", f->name);
+        GYRE_TRY(gyre_book_open(out, GYRE_SHEET_MARKDOWN, "perplexity", NULL, &book, err));
+        GYRE_TRY(gyre_report_perplexity(f->table, book, err));
+        GYRE_TRY(gyre_book_finish(book, err));
+        gyre_book_free(book);
+        book = NULL;
+    }
+done:
+    gyre_book_free(book);
+    return st;
 }
 
 /* A figure of a file that is there; scripts/findings draws what the page shows. */
@@ -391,6 +436,7 @@ gyre_status gyre_report_findings(const char *const *paths, size_t n_paths, FILE 
     figure(&claims, "c03", "order", "squared error against divergence of attention, arms of c03.h5", out);
     (void)fprintf(out, "\n### What the key bias does\n\n");
     key_bias(&claims, out);
+    GYRE_TRY(bias_perplexities(&claims, out, err));
     figure(&claims, "c04", "forest", "comparisons of c04.h5", out);
     (void)fprintf(out, "\n## Eighteen claims\n");
     GYRE_TRY(gyre_book_open(out, GYRE_SHEET_MARKDOWN, NULL, NULL, &book, err));
