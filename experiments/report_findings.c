@@ -317,7 +317,7 @@ static void claim_sentence(const gyre_claims *all, const gyre_claim *claim, FILE
     else
         (void)fprintf(out, ": of %zu part%s %zu %s as predicted, %zu contradict%s, %zu %s undecided.", p + c + u, p + c + u == 1 ? "" : "s", p, p == 1 ? "is" : "are", c, c == 1 ? "s" : "", u,
                       u == 1 ? "is" : "are");
-    if (p + c + u > 0 && strcmp(gyre_claim_ground(all, claim), "rows") == 0)
+    if (p + c + u > claim->n_exact && strcmp(gyre_claim_ground(all, claim), "rows") == 0) // arithmetic is the same in a model
         (void)fprintf(out, " Measured on rows of captures alone: what is published of perplexity, speed or tasks is not measured here.");
     if (claim->n_dropped > 0)
         (void)fprintf(out, " Predictions that were registered and are not made, or not as registered: %zu; they count as undecided.", claim->n_dropped);
@@ -438,7 +438,7 @@ gyre_status gyre_report_findings(const char *const *paths, size_t n_paths, FILE 
     key_bias(&claims, out);
     GYRE_TRY(bias_perplexities(&claims, out, err));
     figure(&claims, "c04", "forest", "comparisons of c04.h5", out);
-    (void)fprintf(out, "\n## Eighteen claims\n");
+    (void)fprintf(out, "\n## Eighteen claims\n\n");
     GYRE_TRY(gyre_book_open(out, GYRE_SHEET_MARKDOWN, NULL, NULL, &book, err));
     GYRE_TRY(gyre_claims_words_sheet(book, &claims, err));
     GYRE_TRY(gyre_book_finish(book, err));
