@@ -1,10 +1,15 @@
-#define _XOPEN_SOURCE 700
+#define _DEFAULT_SOURCE /* flock */
 #include "experiments/control.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/commit.h"
@@ -156,25 +161,62 @@ done:
     return st;
 }
 
+/* ---- the scratch folder ---- */
+
+static void empty(const char *scratch)
+{
+    DIR *d = opendir(scratch);
+    if (d == NULL)
+        return;
+    for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d))
+        (void)unlinkat(dirfd(d), entry->d_name, 0); /* "." and ".." refuse */
+    (void)closedir(d);
+}
+
+/* Makes it, or takes the one that a killed run left, and holds it until *lock is closed; another run waits, a fraction of a second. */
+static gyre_status enter(const char *scratch, int *lock, gyre_error *err)
+{
+    gyre_status st = GYRE_OK;
+    struct stat held, there;
+    for (bool mine = false; !mine;) {
+        if (mkdir(scratch, 0777) != 0 && errno != EEXIST)
+            GYRE_FAIL(GYRE_E_IO, "cannot make the folder %s for the controls: %s", scratch, strerror(errno));
+        *lock = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (*lock < 0 && errno == ENOENT)
+            continue;
+        if (*lock < 0)
+            GYRE_FAIL(GYRE_E_IO, "cannot open %s for the controls: %s", scratch, strerror(errno));
+        while (flock(*lock, LOCK_EX) != 0)
+            if (errno != EINTR)
+                GYRE_FAIL(GYRE_E_IO, "cannot lock %s for the controls: %s", scratch, strerror(errno));
+        mine = fstat(*lock, &held) == 0 && stat(scratch, &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev; /* else the run before removed it */
+        if (!mine) {
+            (void)close(*lock);
+            *lock = -1;
+        }
+    }
+    empty(scratch);
+done:
+    return st;
+}
+
 gyre_status gyre_controls_run(const char *folder, gyre_table *table, gyre_error *err)
 {
-    static const char *const files[] = { "outlier.h5", "isotropic.h5", "control.yaml" };
     gyre_status st = GYRE_OK;
-    char *scratch = NULL, path[PATH_BYTES];
-    size_t size = strlen(folder) + sizeof "/.control.XXXXXX";
+    int lock = -1;
+    char *scratch = NULL;
+    size_t size = strlen(folder) + sizeof "/.control";
     GYRE_NEW(&scratch, size);
-    (void)snprintf(scratch, size, "%s/.control.XXXXXX", folder);
-    if (mkdtemp(scratch) == NULL)
-        GYRE_FAIL(GYRE_E_IO, "cannot make a folder in %s for the controls", folder);
+    (void)snprintf(scratch, size, "%s/.control", folder);
+    GYRE_TRY(enter(scratch, &lock, err));
     st = run(scratch, table, err);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", scratch, files[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(scratch);
     if (st != GYRE_OK)
         (void)gyre_error_context(err, "controls");
+    empty(scratch);
+    (void)rmdir(scratch);
 done:
+    if (lock >= 0)
+        (void)close(lock);
     free(scratch);
     return st;
 }

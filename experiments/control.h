@@ -14,7 +14,8 @@
 #include "core/status.h"
 #include "results/table.h"
 
-/* Runs both, with scratch files in `folder`, and sets the two canaries of the table. A control that comes out otherwise is a FAIL there, not an error. */
+/* Runs both, with scratch files in `folder`/.control (emptied before, should a killed run have left some, and removed at the end; two runs take turns), and sets the two canaries of the table.
+ * A control that comes out otherwise is a FAIL there, not an error. */
 gyre_status gyre_controls_run(const char *folder, gyre_table *table, gyre_error *err);
 
 #endif
