@@ -1,4 +1,4 @@
-/* The command line of a conformance battery: [--short] [NAME ...]. Without names it is the whole registry, and only that leaves a table behind. */
+/* The command line of a conformance battery: [--short | --least] [NAME ...]. Without names it is the whole registry, and only that leaves a table behind. */
 #ifndef GYRE_TESTS_BATTERY_H
 #define GYRE_TESTS_BATTERY_H
 
@@ -9,7 +9,7 @@
 enum { BATTERY_NAMES_MOST = 64 };
 
 typedef struct {
-    bool shortened;
+    bool shortened, least; /* least: fewer still, and shortened too */
     size_t n;
     struct {
         const char *name;
@@ -23,6 +23,8 @@ static inline battery_line battery_asked(int argc, char **argv)
     for (int i = 1; i < argc && line.n < BATTERY_NAMES_MOST; i++)
         if (strcmp(argv[i], "--short") == 0)
             line.shortened = true;
+        else if (strcmp(argv[i], "--least") == 0)
+            line.shortened = line.least = true;
         else
             line.asked[line.n++].name = argv[i];
     return line;

@@ -1,5 +1,7 @@
 """The claims of configs/claims: every file validates and plans on the shipped captures, two run in their smallest size, and what the report says of them is what the files foretell by arithmetic.
 
+    claims.py [files] [runs]        all without a word; runs: the smallest runs and the published page
+
 Also: the page docs/findings.md is the one that data/published makes, byte for byte, where results are published.
 
 Environment: GYRE (the program), GYRE_SOURCE. What it is not: a run of the claims (scripts/run-claims), nor a test of the rules (tests/test_claims.c).
@@ -136,10 +138,11 @@ def published_page():
         check(os.path.exists(os.path.join(SOURCE, "docs", image)), f"docs/{image} is there: scripts/findings draws it")
 
 
+groups = {"files": [every_file], "runs": [smallest_runs, published_page]}
 try:
-    every_file()
-    smallest_runs()
-    published_page()
+    for group in sys.argv[1:] or groups:
+        for test in groups[group]:
+            test()
 finally:
     shutil.rmtree(WORK, ignore_errors=True)
 print(f"claims: {passed} checks passed, {len(failures)} failed")

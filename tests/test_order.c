@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "check.h"
+#include "short.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -158,14 +159,14 @@ typedef struct truth {
 } truth;
 
 /* Seeds, documents and chunks add their spread to true means. Returns the share of intervals that hold the true correlation. */
-static double coverage(const truth *of, uint32_t first, double *rho)
+static double coverage(const truth *of, uint32_t first, uint32_t trials, double *rho)
 {
     static const double places[ARMS] = { 0, 1, 2, 3, 4, 5 };
     const size_t seeds = of->seeds, documents = of->documents, chunks = of->chunks;
     const double gap = of->gap, *order = of->order;
     size_t held = 0;
     assert_int_equal(gyre_rank_spearman(places, order, ARMS, rho, NULL), GYRE_OK);
-    for (uint32_t t = 0; t < TRIALS; t++) {
+    for (uint32_t t = 0; t < trials; t++) {
         sample s = { .seeds = seeds, .documents = documents, .chunks = chunks, .arms = ARMS };
         size_t k = 0;
         for (size_t a = 0; a < ARMS; a++) {
@@ -185,23 +186,23 @@ static double coverage(const truth *of, uint32_t first, double *rho)
         gyre_order_row row = correlate(&s);
         held += row.rho.lo <= *rho + 1e-12 && *rho - 1e-12 <= row.rho.hi;
     }
-    return (double)held / (double)TRIALS;
+    return (double)held / (double)trials;
 }
 
 /* The last two, arms in perfect order but closer than their noise, are there to be printed: no resampling of noisy means finds an order that noise has undone. */
 static void simulated(void **state)
 {
-    (void)state;
     enum { DISTINCT = 6 };
+    const uint32_t trials = *state != NULL ? TRIALS / 5 : TRIALS; /* --short */
     static const truth cases[] = { { 8, 12, 16, 1.0, { 0, 2, 1, 5, 3, 4 } }, { 8, 12, 16, 0.5, { 0, 2, 1, 5, 3, 4 } }, { 4, 12, 16, 0.5, { 0, 2, 1, 5, 3, 4 } },
                                    { 8, 12, 16, 0.2, { 0, 2, 1, 5, 3, 4 } }, { 8, 12, 16, 1.0, { 0, 1, 2, 3, 4, 5 } }, { 8, 12, 16, 0.5, { 0, 1, 2, 3, 4, 5 } },
                                    { 8, 12, 16, 0.2, { 0, 1, 2, 3, 4, 5 } }, { 8, 12, 16, 0.2, { 5, 4, 3, 2, 1, 0 } } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        double rho, held = coverage(&cases[i], (uint32_t)(1000 * (i + 1)), &rho);
-        print_message("rank correlation of 6 arms, truth %.3f, %zu seeds, %zu documents, %zu chunks, gap %.1f: %.3f of %d intervals hold the truth\n", rho, cases[i].seeds,
-                      cases[i].documents, cases[i].chunks, cases[i].gap, held, (int)TRIALS);
+        double rho, held = coverage(&cases[i], (uint32_t)(1000 * (i + 1)), trials, &rho);
+        print_message("rank correlation of 6 arms, truth %.3f, %zu seeds, %zu documents, %zu chunks, gap %.1f: %.3f of %u intervals hold the truth\n", rho, cases[i].seeds,
+                      cases[i].documents, cases[i].chunks, cases[i].gap, held, trials);
         if (i < DISTINCT)
-            assert_true(held >= 0.95 - 4.0 * sqrt(0.95 * 0.05 / TRIALS));
+            assert_true(held >= 0.95 - 4.0 * sqrt(0.95 * 0.05 / trials));
     }
 }
 
@@ -447,9 +448,10 @@ static void table_and_figure(void **state)
     gyre_table_free(model);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(equal_and_reversed), cmocka_unit_test(seeds_are_joint), cmocka_unit_test(against_all_resamples), cmocka_unit_test(simulated),
+    bool few = asked_short(argc, argv);
+    const struct CMUnitTest tests[] = { cmocka_unit_test(equal_and_reversed), cmocka_unit_test(seeds_are_joint), cmocka_unit_test(against_all_resamples), cmocka_unit_test_prestate(simulated, few ? &few : NULL),
                                          cmocka_unit_test(tables_joined), cmocka_unit_test(refusals), cmocka_unit_test(no_interval), cmocka_unit_test(table_and_figure) };
     (void)gsl_set_error_handler_off();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* The conformance battery over the registry of quantizers: a new variant gets all of it unasked.
  *
- *   test_quantizers [--short] [NAME ...]   --short: fewer dimensions and option sets, for sanitizers and valgrind; names: these quantizers alone
+ *   test_quantizers [--short | --least] [NAME ...]   --short: fewer dimensions and option sets, for sanitizers; --least: fewest, and every third set, for valgrind; names: these quantizers alone
  *
  * A subject is a variant with one of the option sets that its own table yields, built for one layer (dimension, heads, stream) and fitted where it asks for it. A check is one
  * function and one column of the table that is printed at the end; a full run also writes the table beside the binary. What a flag promises is checked on every subject that has
@@ -22,7 +22,9 @@
 enum { GUARD = 64, DOCUMENTS = 3, FIT_TOKENS = 34, THREADS = 4, POOL = 65521, VARIANTS_MOST = 96 };
 
 static bool shortened;
-static const size_t dims[] = {1, 2, 3, 5, 8, 16, 32, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 3, 16, 64, 128, 0};
+static const size_t dims[] = {1, 2, 3, 5, 8, 16, 32, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 3, 16, 64, 128, 0}, least_dims[] = {3, 32, 0};
+static const size_t *tested = dims;
+static size_t set_step = 1;
 static const size_t token_counts[] = {0, 1, 2, 31, 32, 33, 64, 65, 130}, short_counts[] = {0, 1, 2, 33, 65};
 
 static size_t counts(const size_t **list)
@@ -1193,7 +1195,7 @@ static void run_checks(subject *s, tally *t)
 static void run_set(const gyre_quantizer_type *type, const option_set *set, size_t index, evidence *seen, tally *t)
 {
     const size_t each = shortened || t->sets > 24 ? 1 : t->sets > 12 ? 2 : 3;
-    const size_t *list = shortened ? short_dims : dims;
+    const size_t *list = tested;
     size_t fitting[32], n = 0;
     subject s;
     for (size_t d = 0; list[d] != 0; d++) {
@@ -1226,7 +1228,7 @@ static void battery(void **state)
     double start = now();
     assert_ptr_equal(gyre_quantizer_find(t->type->name), t->type);
     t->sets = option_sets(t->type, sets);
-    for (size_t i = 0; i < t->sets; i++)
+    for (size_t i = 0; i < t->sets; i += set_step)
         run_set(t->type, &sets[i], i, &seen, t);
     for (size_t p = 0; p < PROMISES; p++)
         if (seen.lacking[p] > 0 && seen.shown[p] == 0 && !shortened)
@@ -1262,6 +1264,8 @@ int main(int argc, char **argv)
     size_t n = 0;
     battery_line line = battery_asked(argc, argv);
     shortened = line.shortened;
+    set_step = line.least ? 3 : 1;
+    tested = line.least ? least_dims : line.shortened ? short_dims : dims;
     for (size_t i = 0; gyre_quantizer_types[i] != NULL && n < VARIANTS_MOST; i++)
         if (battery_wants(&line, gyre_quantizer_types[i]->name)) {
             tallies[n].type = gyre_quantizer_types[i];

@@ -4,6 +4,7 @@
 #include <gsl/gsl_errno.h>
 
 #include "check.h"
+#include "short.h"
 #include "stats/caution.h"
 #include "stats/resample.h"
 #include "stats/stats.h"
@@ -495,14 +496,14 @@ static void error_rates(void **state)
 
 int main(int argc, char **argv)
 {
-    const bool few = argc > 1 && strcmp(argv[1], "--short") == 0;
+    bool few = asked_short(argc, argv);
     gsl_set_error_handler_off();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_sign),   cmocka_unit_test(equivalence_is_an_interval), cmocka_unit_test(without_spread), cmocka_unit_test(seeds_of_streams),
         cmocka_unit_test(refusals),         cmocka_unit_test(goals),                      cmocka_unit_test(all_sign_choices), cmocka_unit_test(rounding_ties),
         cmocka_unit_test(drawn_flips),      cmocka_unit_test(out_of_range), cmocka_unit_test(too_many_documents), cmocka_unit_test(least_p), cmocka_unit_test(interval_ends), cmocka_unit_test(dropped_zeros),
             cmocka_unit_test(all_resamples),              cmocka_unit_test(indices),        cmocka_unit_test(crossed_bootstrap_limits),
-        cmocka_unit_test_prestate(error_rates, few ? argv[1] : NULL),
+        cmocka_unit_test_prestate(error_rates, few ? &few : NULL),
     };
     return cmocka_run_group_tests_name("stats_tests", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* The conformance battery over the registry: a new transform gets all of it unasked. What only one variant promises is in test_transforms_facts.c.
  *
- *   test_transforms [--short] [NAME ...]   --short: fewer dimensions and chains, for sanitizers and valgrind; names: these transforms alone (`chains`: the random chains)
+ *   test_transforms [--short | --least] [NAME ...]   --short: fewer dimensions and chains, for sanitizers; --least: fewest, for valgrind; names: these transforms alone (`chains`: the random chains)
  *
  * A subject is a variant with one of the option sets that its own option table yields, at one dimension; or a random well-typed chain of such. A check is
  * one function, one column of the table that is printed at the end (a full run also writes it beside the binary). Thresholds follow from the dimension and
@@ -23,7 +23,8 @@ enum { ROWS = 11, FIT_ROWS = 64, PAD = 7, THREADS = 4, GUARD = 8192, LINKS_MOST 
 enum { WHOLE_MATRIX = 128, COLUMNS = 12 }; /* up to this dimension a variant's every column is looked at; beyond, and in chains, this many */
 
 static bool shortened;
-static const size_t dims[] = {1, 2, 3, 5, 7, 8, 12, 16, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 2, 3, 8, 12, 16, 63, 64, 0};
+static const size_t dims[] = {1, 2, 3, 5, 7, 8, 12, 16, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 2, 3, 8, 12, 16, 63, 64, 0}, least_dims[] = {1, 3, 12, 16, 0};
+static const size_t *tested = dims;
 static const int32_t positions[ROWS] = {0, 1, 17, 383, 5000, 63, 64, 2, 1023, 1024, 17};
 
 /* ---- places and fits ---- */
@@ -1027,7 +1028,7 @@ static void battery_of_variant(void **state)
     tally *row = *state;
     const gyre_transform_type *type = gyre_transform_find(row->name);
     heap.watched = false; /* a variant before may have crashed under the watch */
-    for (const size_t *dim = shortened ? short_dims : dims; *dim != 0; dim++) {
+    for (const size_t *dim = tested; *dim != 0; dim++) {
         size_t n = option_sets(type, *dim, sets);
         for (size_t i = 0; i < n; i++) {
             gyre_error error = {0};
@@ -1126,6 +1127,7 @@ int main(int argc, char **argv)
     size_t n = 0;
     battery_line line = battery_asked(argc, argv);
     shortened = line.shortened;
+    tested = line.least ? least_dims : line.shortened ? short_dims : dims;
     for (size_t i = 0; gyre_transform_types[i] != NULL && n + 1 < VARIANTS_MOST; i++)
         if (battery_wants(&line, gyre_transform_types[i]->name)) {
             tallies[n].name = gyre_transform_types[i]->name;
