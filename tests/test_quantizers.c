@@ -22,7 +22,7 @@
 enum { GUARD = 64, DOCUMENTS = 3, FIT_TOKENS = 34, THREADS = 4, POOL = 65521, VARIANTS_MOST = 96 };
 
 static bool shortened;
-static const size_t dims[] = {1, 2, 3, 5, 8, 16, 32, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 3, 16, 64, 128, 0}, least_dims[] = {3, 32, 0};
+static const size_t dims[] = {1, 2, 3, 5, 8, 16, 32, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 3, 16, 64, 128, 0}, least_dims[] = {3, 64, 0};
 static const size_t *tested = dims;
 static size_t set_step = 1;
 static const size_t token_counts[] = {0, 1, 2, 31, 32, 33, 64, 65, 130}, short_counts[] = {0, 1, 2, 33, 65};

@@ -23,7 +23,7 @@ enum { ROWS = 11, FIT_ROWS = 64, PAD = 7, THREADS = 4, GUARD = 8192, LINKS_MOST 
 enum { WHOLE_MATRIX = 128, COLUMNS = 12 }; /* up to this dimension a variant's every column is looked at; beyond, and in chains, this many */
 
 static bool shortened;
-static const size_t dims[] = {1, 2, 3, 5, 7, 8, 12, 16, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 2, 3, 8, 12, 16, 63, 64, 0}, least_dims[] = {1, 3, 12, 16, 0};
+static const size_t dims[] = {1, 2, 3, 5, 7, 8, 12, 16, 63, 64, 80, 96, 112, 128, 192, 256, 320, 576, 0}, short_dims[] = {1, 2, 3, 8, 12, 16, 63, 64, 0}, least_dims[] = {1, 3, 12, 64, 0};
 static const size_t *tested = dims;
 static const int32_t positions[ROWS] = {0, 1, 17, 383, 5000, 63, 64, 2, 1023, 1024, 17};
 
