@@ -1,4 +1,4 @@
-/* `--short` of a test: the same code with fewer repetitions, for builds that are slow (sanitizers) or second (clang). Release runs it whole. */
+/* `--short` of a test: the same code with fewer repetitions, for builds that are slow (sanitizers). Release runs it whole. */
 #ifndef GYRE_TESTS_SHORT_H
 #define GYRE_TESTS_SHORT_H
 
