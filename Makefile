@@ -2,7 +2,7 @@
 # make check   install what is missing, build, run every test (release, sanitizers, thread sanitizer, fuzz targets, valgrind)
 # make test    the developer's loop: build and the quick tests (not those that run models)
 # make check-stats   error rates of the whole program, by thousands of campaigns whose truth is known (minutes): the table of docs/statistics.md
-# make check-models  the same digits as llama-perplexity on Gemma-3-270m and Qwen2.5-Coder-0.5B too (fetches 0.8 GB; make check takes SmolLM2-135M)
+# make check-models  the same digits as llama-perplexity on Gemma-3-270m and Qwen2.5-Coder-0.5B too (fetches 0.75 GB; make check takes SmolLM2-135M)
 .PHONY: all demo check check-stats check-models test clean
 
 all:
